@@ -1,0 +1,72 @@
+"""What can go wrong, as one tree. Every message says what to do next.
+
+FlawsightError
+├── ImageError            the picture cannot be inspected (HTTP 400)
+│   ├── NotAnImage        bytes that no decoder knows, or a file that ends early (415)
+│   ├── ImageTooLarge     over the byte or the pixel limit (413)
+│   └── EmptyUpload       zero bytes, or no file at all (400)
+├── DataError             a dataset folder is missing, laid out wrongly, or unreadable
+├── ModelError            a model file is missing, damaged, or of another format
+│   └── WeightsUnavailable  pretrained weights cannot be had here
+├── RecordError           the store cannot be read or written
+│   └── NotFound          no such inspection (404)
+└── SettingsError         a setting has a value that cannot work
+"""
+
+from __future__ import annotations
+
+
+class FlawsightError(Exception):
+    """Base of every error that is meant to be read by a person.
+
+    ``code`` is stable text for programs; ``status`` is the HTTP status the web uses.
+    """
+
+    code = "error"
+    status = 500
+
+
+class ImageError(FlawsightError):
+    code = "bad_image"
+    status = 400
+
+
+class NotAnImage(ImageError):
+    code = "not_an_image"
+    status = 415
+
+
+class ImageTooLarge(ImageError):
+    code = "image_too_large"
+    status = 413
+
+
+class EmptyUpload(ImageError):
+    code = "empty_upload"
+
+
+class DataError(FlawsightError):
+    code = "bad_data"
+
+
+class ModelError(FlawsightError):
+    code = "bad_model"
+    status = 503
+
+
+class WeightsUnavailable(ModelError):
+    code = "weights_unavailable"
+
+
+class RecordError(FlawsightError):
+    code = "record_error"
+    status = 503
+
+
+class NotFound(RecordError):
+    code = "not_found"
+    status = 404
+
+
+class SettingsError(FlawsightError):
+    code = "bad_setting"

@@ -1,0 +1,89 @@
+"""The classes a unified model can answer, read from one visible file, ``taxonomy.toml``.
+
+A class id (``MT_Crack``, ``DAGM_Free``) is stable text. Its position in a score vector comes only
+from the model file's own list, never from here.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+TAXONOMY_FILE = Path(__file__).with_name("taxonomy.toml")
+SEVERITIES = ("none", "minor", "major", "critical", "unknown")
+
+# How a folder's name tells a good class from a defect when the taxonomy does not list it. A name
+# that says neither counts as a defect: a good part held back costs less than a bad one let through.
+GOOD_WORDS = frozenset({"free", "ok", "okay", "good", "normal", "pass", "perfect", "conforming"})
+BAD_WORDS = frozenset(
+    {"no", "not", "non", "never", "bad", "ng", "def", "defect", "defective", "fail", "almost"}
+)
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """One class in the words of the trade.
+
+    Attributes:
+        id: stable text, also the key in JSON.
+        title: short name for people, e.g. "Crack".
+        dataset: the family the class belongs to: ``DAGM``, ``Magnetic Tile``, ``DeepPCB`` or another.
+        is_defect: ``False`` for a good part.
+        description: what is seen, in one or two sentences.
+        severity: one of ``SEVERITIES``.
+        likely_causes: what in the process usually brings it about; empty when good.
+        recommended_action: what to do with the part next.
+    """
+
+    id: str
+    title: str
+    dataset: str
+    is_defect: bool
+    description: str
+    severity: str
+    likely_causes: tuple[str, ...]
+    recommended_action: str
+
+
+@cache
+def load_taxonomy(path: Path = TAXONOMY_FILE) -> dict[str, ClassInfo]:
+    """All classes of ``path`` by id, in file order.
+
+    Raises:
+        ValueError: an entry lacks a field or names an unknown severity.
+    """
+    entries = tomllib.loads(path.read_text(encoding="utf-8"))
+    classes = {}
+    for class_id, entry in entries.items():
+        try:
+            info = ClassInfo(id=class_id, **{**entry, "likely_causes": tuple(entry.get("likely_causes", ()))})
+        except TypeError as error:
+            raise ValueError(f"{path.name}: class {class_id!r}: {error}") from None
+        if info.severity not in SEVERITIES:
+            raise ValueError(
+                f"{path.name}: class {class_id!r}: severity {info.severity!r} is none of {SEVERITIES}"
+            )
+        classes[class_id] = info
+    return classes
+
+
+def describe(class_id: str) -> ClassInfo:
+    """The entry of ``class_id``, or an honest stand-in for a class the file does not list."""
+    known = load_taxonomy().get(class_id)
+    if known is not None:
+        return known
+    words = set(re.split(r"[^a-z0-9]+", class_id.lower()))
+    good = bool(words & GOOD_WORDS) and not words & BAD_WORDS
+    return ClassInfo(
+        id=class_id,
+        title=class_id.replace("_", " "),
+        dataset="custom",
+        is_defect=not good,
+        description="No description is on file for this class.",
+        severity="none" if good else "unknown",
+        likely_causes=(),
+        recommended_action="Release to the next step." if good else "Hold the part and have it reviewed.",
+    )
