@@ -1,0 +1,1 @@
+"""From directories of images to samples, groups, splits and batches."""

@@ -1,0 +1,82 @@
+"""What a photograph may look like and still show the same part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Strengths of the random changes; all values are standardised (mean 0, deviation 1).
+
+    Attributes:
+        scale_range: factors between which a crop is enlarged, half of the time.
+        own_statistics: share of crops standardised by themselves instead of by their whole image, as a
+            region that is inspected alone will be.
+        contrast: standard deviation of the logarithm of the contrast factor.
+        brightness: standard deviation of the added brightness.
+        colour: standard deviation of the factor of each channel.
+        blur: probability of a slight Gaussian blur.
+        noise: probability of added grain.
+        erase: probability that a rectangle is wiped out; its cells count for nothing.
+    """
+
+    scale_range: tuple[float, float] = (0.85, 1.2)
+    own_statistics: float = 0.25
+    contrast: float = 0.15
+    brightness: float = 0.2
+    colour: float = 0.02
+    blur: float = 0.1
+    noise: float = 0.2
+    erase: float = 0.1
+
+    def scale(self, rng: np.random.Generator) -> float:
+        """A factor of enlargement."""
+        return float(rng.uniform(*self.scale_range)) if rng.random() < 0.5 else 1.0
+
+
+NO_AUGMENTATION = Augmentation((1.0, 1.0), 0, 0, 0, 0, 0, 0, 0)
+
+
+def apply_symmetry(
+    values: NDArray[np.float32], labels: NDArray[np.int16], rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    """One of the eight symmetries of the square, for image and labels alike."""
+    if rng.random() < 0.5:
+        values, labels = values[:, ::-1], labels[:, ::-1]
+    if rng.random() < 0.5:
+        values, labels = values[::-1], labels[::-1]
+    if rng.random() < 0.5:
+        values, labels = values.transpose(1, 0, 2), labels.T
+    return np.ascontiguousarray(values), np.ascontiguousarray(labels)
+
+
+def distort_values(
+    values: NDArray[np.float32],
+    labels: NDArray[np.int16],
+    how: Augmentation,
+    rng: np.random.Generator,
+    ignore: int,
+) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    """Contrast, brightness, colour, blur, grain and erasing on standardised (S, S, 3)."""
+    values = values * np.float32(np.exp(rng.normal(0, how.contrast))) + np.float32(
+        rng.normal(0, how.brightness)
+    )
+    if how.colour:
+        values *= rng.normal(1, how.colour, 3).astype(np.float32)
+    if rng.random() < how.blur:
+        values = np.asarray(cv2.GaussianBlur(values, (0, 0), float(rng.uniform(0.3, 0.7))), np.float32)
+    if rng.random() < how.noise:
+        values += rng.normal(0, rng.uniform(0.02, 0.1), values.shape[:2]).astype(np.float32)[..., None]
+    if rng.random() < how.erase:
+        side = values.shape[0]
+        h, w = rng.integers(side // 10, side // 3, 2)
+        y, x = rng.integers(0, side - h), rng.integers(0, side - w)
+        values[y : y + h, x : x + w] = rng.normal(0, 1)
+        labels = labels.copy()
+        labels[y : y + h, x : x + w] = ignore
+    return values, labels
