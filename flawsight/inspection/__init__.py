@@ -1,0 +1,1 @@
+"""Photo in, Inspection out: engine, explanation, decision."""

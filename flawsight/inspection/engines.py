@@ -1,0 +1,198 @@
+"""What runs a network: one interface, ONNX Runtime by default, torch on request."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flawsight.errors import ModelError
+from flawsight.imaging import sha256
+from flawsight.metadata import ONNX_KEY, ModelMetadata
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # of ONNX Runtime, the first that is there
+HEAD_KEY = f"{ONNX_KEY}.head"  # ONNX metadata property that holds the head's numbers
+ROOMY = 3 * 640 * 640  # values of an input above which the memory of one pass is given back at once
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Head:
+    """The last ``Linear``: float32 ``weight`` (K, C) and ``bias`` (K,) for K classes, C channels."""
+
+    weight: Float
+    bias: Float
+
+    def __post_init__(self) -> None:
+        if self.weight.ndim != 2 or self.bias.shape != self.weight.shape[:1]:
+            raise ValueError(
+                f"Head needs weight (K, C) and bias (K,), got {self.weight.shape} and {self.bias.shape}"
+            )
+
+    def to_text(self) -> str:
+        """Base64 of little-endian float32: weight row by row, then bias (K*C + K numbers)."""
+        numbers = np.concatenate([self.weight.ravel(), self.bias]).astype("<f4")
+        return base64.b64encode(numbers.tobytes()).decode("ascii")
+
+    @classmethod
+    def from_text(cls, text: str, classes: int) -> Head:
+        """Inverse of :meth:`to_text` for ``classes`` = K.
+
+        Raises:
+            ValueError: not base64, or not K*C + K numbers for any C >= 1.
+        """
+        try:
+            numbers = np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4").astype(np.float32)
+        except binascii.Error as error:
+            raise ValueError(f"the head is not base64: {error}") from error
+        if numbers.size < 2 * classes or numbers.size % classes:
+            raise ValueError(f"the head has {numbers.size} numbers, which do not fit {classes} classes")
+        return cls(numbers[:-classes].reshape(classes, -1), numbers[-classes:])
+
+
+class Engine(Protocol):
+    """A loaded model.
+
+    ``sha256`` is of the model file's bytes. ``run`` may be called from several threads at once.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def metadata(self) -> ModelMetadata: ...
+    @property
+    def head(self) -> Head: ...
+    @property
+    def sha256(self) -> str: ...
+
+    def run(self, batch: Float) -> tuple[Float, Float]:
+        """float32 (N, 3, H, W) to logits (N, K) and features (N, C, H/stride, W/stride)."""
+        ...
+
+
+class OnnxEngine:
+    """ONNX Runtime: on a CUDA device where the installed runtime finds one, otherwise on the CPU."""
+
+    name = "onnxruntime"
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        self.sha256 = sha256(_read(path))
+        self._session = _open_session(path, threads)
+        self._frugal = _run_options({"memory.enable_memory_arena_shrinkage": "cpu:0"})
+        properties = _properties(path, self._session)
+        self.metadata = ModelMetadata.from_json(properties.get(ONNX_KEY, "{}"), str(path))
+        try:
+            self.head = Head.from_text(properties.get(HEAD_KEY, ""), len(self.metadata.classes))
+        except ValueError as error:
+            raise ModelError(f"{path} cannot explain its answers: {error}. Export it again.") from error
+        found = {output.name: output.shape[1:2] for output in self._session.get_outputs()}
+        if not {"logits", "features"} <= found.keys():
+            raise ModelError(
+                f"{path} has outputs {sorted(found)}, expected 'logits' and 'features'. Export it again."
+            )
+        for output, channels in zip(("logits", "features"), self.head.weight.shape, strict=True):
+            if isinstance(found[output][0], int) and found[output][0] != channels:
+                raise ModelError(
+                    f"{path} does not fit together: {output} has {found[output][0]} channels, "
+                    f"its description {channels}. Export it again."
+                )
+
+    def run(self, batch: Float) -> tuple[Float, Float]:
+        options = self._frugal if batch.size > ROOMY else None
+        try:
+            logits, features = self._session.run(["logits", "features"], {"image": batch}, options)
+        except Exception as error:  # the runtime raises its own unrelated types
+            raise ModelError(
+                f"The model {self.metadata.name} could not be run ({error}). "
+                "Copy its file again, or export it again."
+            ) from error
+        return logits, features
+
+
+def load_engine(path: str | Path, threads: int = 0) -> Engine:
+    """The engine for a model file: ``.onnx`` runs on ONNX Runtime, ``.xml`` on OpenVINO, ``.pth`` on torch.
+
+    ``threads`` of one forward pass; 0 means one per core.
+
+    Raises:
+        ModelError: the file is missing, damaged, foreign, or of a newer format.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
+        return OnnxEngine(path, threads)
+    if suffix in (".pth", ".pt"):
+        from flawsight.inspection.torch_engine import TorchEngine
+
+        return TorchEngine(path, _read(path), threads)
+    if suffix == ".xml":
+        from flawsight.inspection.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(path, threads)
+    raise ModelError(f"{path} is not a model file: its name must end in .onnx, .xml or .pth.")
+
+
+def cores() -> int:
+    """Processor cores that this process may use: so many inspections are worth running side by side."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(
+            f"There is no model at {path}. Make one with `python training.py`, "
+            "or name another file with FLAWSIGHT_MODEL or --model."
+        ) from None
+    except OSError as error:
+        raise ModelError(f"The model {path} cannot be read ({error.strerror}). Check the path.") from error
+
+
+def _properties(path: Path, session: Any) -> dict[str, str]:
+    try:
+        return dict(session.get_modelmeta().custom_metadata_map)
+    except UnicodeDecodeError as error:
+        raise ModelError(
+            f"{path} is damaged ({error}). Copy it again, or run `python training.py`."
+        ) from error
+
+
+def _run_options(entries: dict[str, str]) -> onnxruntime.RunOptions:
+    import onnxruntime
+
+    options: Any = onnxruntime.RunOptions()
+    for key, value in entries.items():
+        options.add_run_config_entry(key, value)
+    return options
+
+
+def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Threads that spin while they wait take the cores from the picture that is being decoded or drawn.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors only; they are raised anyway
+    options.enable_mem_pattern = (
+        False  # pictures have many sizes, and a memory plan for each is kept for good
+    )
+    available = onnxruntime.get_available_providers()
+    providers = [name for name in PROVIDERS if name in available]
+    try:
+        session: Any = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # the runtime raises its own unrelated types
+        raise ModelError(
+            f"{path} is no readable ONNX model ({error}). Copy it again, or run `python training.py`."
+        ) from error
+    return session

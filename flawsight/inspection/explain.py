@@ -1,0 +1,192 @@
+"""Why: class maps, CAM, boxes and edges, in NumPy and OpenCV alone.
+
+The network ends in global average pooling and one ``Linear`` head (W, b). For such a head the class
+activation map ``W[k] · A`` of Zhou et al., "Learning deep features for discriminative localization",
+CVPR 2016, is what Grad-CAM (Selvaraju et al., ICCV 2017) gives at the last feature map A, up to a
+positive factor: the gradient of logit k with respect to every cell of channel c is W[k, c] / cells.
+So no backward pass is needed.
+
+Names of sizes: K classes, C channels, (h, w) cells; one cell covers ``stride`` x ``stride`` pixels of
+the network's input, cell i the half-open range [i * stride, (i + 1) * stride).
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flawsight.inspection.engines import Float, Head
+from flawsight.inspection.result import Box, Heatmap
+from flawsight.metadata import Decision
+from flawsight.preprocessing import Placement
+
+CLASS_MAP = "class-map"
+CAM = "cam"
+
+
+def class_map(features: Float, head: Head) -> Float:
+    """Logits of every cell, (K, h, w), from features (C, h, w): ``W · A + b``.
+
+    Their mean over the cells is exactly the network's logits.
+    """
+    scores = np.tensordot(head.weight, features, axes=1) + head.bias[:, None, None]
+    return np.asarray(scores, np.float32)
+
+
+def cam(features: Float, head: Head, index: int) -> Float:
+    """Class activation map of class ``index``, (h, w), >= 0: ``ReLU(W[index] · A)``."""
+    return np.maximum(np.tensordot(head.weight[index], features, axes=1), 0).astype(np.float32)
+
+
+def cell_probabilities(scores: Float) -> Float:
+    """Softmax over the classes in every cell: (K, h, w) to (K, h, w), sums to 1 along axis 0."""
+    powers = np.exp(scores - scores.max(axis=0, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=0, keepdims=True), np.float32)
+
+
+def real_cells(cells: Float, placement: Placement, stride: int) -> Float:
+    """The cells (..., h', w') of ``cells`` (..., h, w) that lie on the image, not on padding."""
+    rows, columns = placement.cells(stride)
+    return cells[..., :rows, :columns]
+
+
+def on_input(cells: Float, placement: Placement, stride: int) -> Float:
+    """Cells (h, w) to pixels of the resized image, padding cut off; bilinear between cell centres.
+
+    Raises:
+        ValueError: the number of cells does not fit the placement.
+    """
+    expected = tuple(math.ceil(side / stride) for side in placement.padded)
+    if cells.shape != expected:
+        raise ValueError(f"Expected {expected} cells for an input of {placement.padded}, got {cells.shape}")
+    return _spread(cells, stride)[: placement.resized[0], : placement.resized[1]]
+
+
+def on_image(cells: Float, placement: Placement, stride: int) -> Float:
+    """Cells (h, w) to pixels (H, W) of the original image."""
+    spread = on_input(cells, placement, stride)
+    if placement.original == placement.resized:
+        return np.ascontiguousarray(spread)
+    shrinking = placement.original[0] < placement.resized[0]
+    method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(spread, placement.original[::-1], interpolation=method), np.float32)
+
+
+def heatmap(cells: Float, class_id: str, method: str, placement: Placement, stride: int) -> Heatmap:
+    """Non-negative evidence (h, w) as a heat map over the original image.
+
+    ``peak_score`` is the evidence of the cell under the peak. A map without any evidence is all zero.
+    """
+    values = on_image(cells, placement, stride)
+    y, x = (int(i) for i in np.unravel_index(np.argmax(values), values.shape))
+    top = float(values[y, x])
+    if top <= 0:
+        return Heatmap(class_id, np.zeros_like(values), (x, y), 0.0, method)
+    score = _cell_under(cells, x, y, placement, stride)
+    values /= np.float32(top)
+    return Heatmap(class_id, np.clip(values, 0, 1, out=values), (x, y), score, method)
+
+
+def boxes_from_cells(
+    probabilities: Float,
+    classes: tuple[str, ...],
+    defects: tuple[str, ...],
+    placement: Placement,
+    stride: int,
+    decision: Decision,
+) -> tuple[Box, ...]:
+    """Connected regions where a defect's cell probability is at least ``decision.box_level``.
+
+    Args:
+        probabilities: (K, h, w) per cell, over all classes.
+
+    Returns:
+        Boxes in pixels of the original image, highest score first.
+    """
+    smallest = decision.min_box_area * placement.original[0] * placement.original[1]
+    boxes = [
+        box
+        for index, class_id in enumerate(classes)
+        if class_id in defects and probabilities[index].max() >= decision.box_level
+        for box in _regions(probabilities[index], class_id, placement, stride, decision.box_level)
+        if (box.x2 - box.x1) * (box.y2 - box.y1) >= smallest
+    ]
+    return tuple(sorted(boxes, key=lambda box: -box.score))
+
+
+def edges(image: NDArray[np.uint8], hot: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Sobel edge strength (H, W) of RGB (H, W, 3) inside ``hot`` (H, W), 0 elsewhere.
+
+    255 is the strongest edge inside; without an edge or a hot pixel everything is 0.
+    """
+    found = np.zeros(hot.shape, np.uint8)
+    left, top, width, height = cv2.boundingRect(hot.astype(np.uint8))
+    if not width:
+        return found
+    # One pixel more on each side where there is one, so that the region's rim has true neighbours.
+    window = np.s_[max(0, top - 1) : top + height + 1, max(0, left - 1) : left + width + 1]
+    grey = cv2.cvtColor(np.ascontiguousarray(image[window]), cv2.COLOR_RGB2GRAY)
+    slopes = (cv2.Sobel(grey, cv2.CV_32F, *axis, ksize=3) for axis in ((1, 0), (0, 1)))
+    strength = np.where(hot[window], cv2.magnitude(*slopes), 0)
+    strongest = float(strength.max())
+    if strongest > 0:
+        found[window] = np.round(strength * (255 / strongest))
+    return found
+
+
+def _regions(cells: Float, class_id: str, placement: Placement, stride: int, level: float) -> list[Box]:
+    """One box for each connected region of ``cells`` (h, w) at or over ``level``."""
+    rows, columns = _around(cells >= level)
+    spread = _spread(cells[rows, columns], stride)
+    first_row, first_column = rows.start * stride, columns.start * stride  # pixels of the input
+    spread = spread[: placement.resized[0] - first_row, : placement.resized[1] - first_column]
+    mask = (spread >= level).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    (height, width), (input_height, input_width) = placement.original, placement.resized
+    boxes = []
+    for label in range(1, count):  # 0 is the background
+        left, top, across, down = (int(value) for value in stats[label, :4])
+        window = np.s_[top : top + down, left : left + across]
+        inside = np.where(labels[window] == label, spread[window], 0)
+        y, x = np.unravel_index(np.argmax(inside), inside.shape)
+        left, top = left + first_column, top + first_row
+        boxes.append(
+            Box(
+                x1=left * width // input_width,
+                y1=top * height // input_height,
+                x2=min(width, -(-(left + across) * width // input_width)),
+                y2=min(height, -(-(top + down) * height // input_height)),
+                score=float(cells[(top + int(y)) // stride, (left + int(x)) // stride]),
+                class_id=class_id,
+            )
+        )
+    return boxes
+
+
+def _spread(cells: Float, stride: int) -> Float:
+    """Cells (h, w) to pixels (h * stride, w * stride), bilinear."""
+    height, width = cells.shape
+    # OpenCV aligns pixel borders, not centres of corner pixels: cell i lands on its own pixels.
+    spread = cv2.resize(cells, (width * stride, height * stride), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(spread, np.float32)
+
+
+def _around(hot: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Rows and columns of the hot cells, and two more on each side.
+
+    A pixel lies between at most two cells each way, so inside these every pixel near a hot cell is what
+    it would be without the cut.
+    """
+    spans = (np.flatnonzero(hot.any(axis=axis)) for axis in (1, 0))
+    rows, columns = (slice(max(0, int(span[0]) - 2), int(span[-1]) + 3) for span in spans)
+    return rows, columns
+
+
+def _cell_under(cells: Float, x: int, y: int, placement: Placement, stride: int) -> float:
+    """The value of the cell under pixel (x, y) of the original image."""
+    row = int((y + 0.5) * placement.resized[0] / placement.original[0]) // stride
+    column = int((x + 0.5) * placement.resized[1] / placement.original[1]) // stride
+    return float(cells[row, column])

@@ -1,0 +1,207 @@
+"""One photo in, one :class:`Inspection` out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flawsight import imaging
+from flawsight.errors import ModelError
+from flawsight.inspection import explain
+from flawsight.inspection.decide import Judgement, answer, judge
+from flawsight.inspection.engines import Engine, Float
+from flawsight.inspection.familiarity import KnownParts
+from flawsight.inspection.quality import assess, check_size
+from flawsight.inspection.result import Box, Heatmap, ImageInfo, Inspection, ModelInfo
+from flawsight.metadata import Decision
+from flawsight.preprocessing import Placement, prepare
+
+
+class Inspector:
+    """Inspects images with one engine. Holds no changing state: threads may share it.
+
+    Args:
+        engine: the loaded model.
+        decision: how to decide, instead of what the model file says.
+        max_bytes, max_pixels: limits of :meth:`inspect_bytes`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        decision: Decision | None = None,
+        *,
+        max_bytes: int = imaging.MAX_BYTES,
+        max_pixels: int = imaging.MAX_PIXELS,
+    ) -> None:
+        self.engine = engine
+        self.metadata = replace(engine.metadata, decision=decision) if decision else engine.metadata
+        self.known_parts = KnownParts.of(engine.metadata)
+        self.max_bytes = max_bytes
+        self.max_pixels = max_pixels
+
+    @property
+    def model(self) -> ModelInfo:
+        return ModelInfo(self.metadata.name, self.metadata.version, self.engine.sha256)
+
+    def inspect_bytes(self, data: bytes, name: str, path: str | None = None) -> Inspection:
+        """Decode an image file's bytes and inspect it.
+
+        Raises:
+            ImageError: the bytes cannot be inspected; the message says why and what to do.
+        """
+        start = perf_counter()
+        image = imaging.decode(data, max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+        digest = imaging.sha256(data)
+        decoded = perf_counter()
+        check_size(image.shape[1], image.shape[0])
+        quality = assess(image)
+        before = {"decode": (decoded - start) * 1000, "quality": (perf_counter() - decoded) * 1000}
+        inspection = self.inspect(image, name=name, path=path, sha256=digest)
+        timing = {**before, **inspection.timing_ms}
+        timing["total"] += sum(before.values())
+        return replace(inspection, timing_ms=timing, quality=quality)
+
+    def inspect_file(self, path: str | Path) -> Inspection:
+        """Read and inspect the image file ``path``.
+
+        Raises:
+            ImageError: the file cannot be read or inspected.
+        """
+        data = imaging.read_bytes(path, max_bytes=self.max_bytes)
+        return self.inspect_bytes(data, Path(path).name, str(path))
+
+    def inspect(
+        self, image: NDArray[np.uint8], *, name: str, path: str | None = None, sha256: str | None = None
+    ) -> Inspection:
+        """Inspect RGB uint8 (H, W, 3).
+
+        ``sha256`` is of the file's bytes; without it, the pixels themselves are hashed.
+
+        Raises:
+            ValueError: the array is not RGB uint8.
+            ModelError: the network gave no finite numbers.
+        """
+        _check(image)
+        metadata, clock = self.metadata, _Clock()
+        tensor, placement = prepare(image, metadata.preprocessing)
+        clock.lap("preprocess")
+        logits, features = (output[0] for output in self.engine.run(tensor[None]))
+        if not (np.isfinite(logits).all() and np.isfinite(features).all()):
+            raise ModelError(f"The model {metadata.name} gave no finite numbers for {name}. Train it again.")
+        clock.lap("forward")
+        scores = explain.class_map(features, self.engine.head)  # (K, h, w)
+        values = answer(logits, explain.real_cells(scores, placement, metadata.stride), metadata)
+        ranked = sorted(zip(metadata.classes, values.tolist(), strict=True), key=lambda pair: -pair[1])
+        probabilities = dict(ranked)
+        distance = self.known_parts.distance(features) if self.known_parts else None
+        judgement = self._judge(probabilities, distance)
+        cells = explain.cell_probabilities(scores)
+        heatmap = self._heatmap(cells, features, probabilities, placement)
+        boxes = self._boxes(cells, judgement, placement)
+        clock.lap("explain")
+        height, width = image.shape[:2]
+        return Inspection(
+            image=ImageInfo(name, path, sha256 or imaging.sha256(image.tobytes()), width, height),
+            verdict=judgement.verdict,
+            reason=judgement.reason,
+            predicted_class=judgement.predicted_class,
+            confidence=judgement.confidence,
+            defect_probability=judgement.defect_probability,
+            probabilities=probabilities,
+            boxes=boxes,
+            heatmap=heatmap,
+            thresholds={
+                "accept_below": metadata.decision.accept_below,
+                "reject_from": metadata.decision.reject_from,
+            },
+            model=self.model,
+            method={
+                "engine": self.engine.name,
+                "manifest_sha256": metadata.manifest_sha256,
+                "preprocessing": asdict(metadata.preprocessing),
+                "metrics": metadata.metrics,
+                "distance": None if distance is None else round(distance, 4),
+                "distance_limit": self.known_parts.limit if self.known_parts else None,
+            },
+            timing_ms=clock.finish(),
+            pixels=image,
+        )
+
+    def _judge(self, probabilities: dict[str, float], distance: float | None) -> Judgement:
+        judgement = judge(probabilities, self.metadata.defects, self.metadata.decision)
+        if distance is None or self.known_parts is None or distance <= self.known_parts.limit:
+            return judgement
+        likest = max(probabilities, key=lambda name: probabilities[name])
+        return replace(
+            judgement,
+            verdict="unknown",
+            predicted_class=likest,
+            confidence=probabilities[likest],
+            reason=(
+                f"The picture is unlike anything the model was trained on (distance {distance:.2f}, "
+                f"limit {self.known_parts.limit:.2f}), so it is not judged."
+            ),
+        )
+
+    def _heatmap(
+        self, cells: Float, features: Float, probabilities: dict[str, float], placement: Placement
+    ) -> Heatmap:
+        """Evidence for the most probable defect, also on a good part: there it is weak.
+
+        A model that decides by its top cells is explained by the probabilities of those cells, one
+        that decides by the pooled logits by CAM.
+        """
+        metadata = self.metadata
+        class_id = next(
+            (name for name in probabilities if name in metadata.defects), next(iter(probabilities))
+        )
+        index = metadata.classes.index(class_id)
+        if metadata.decision.pooling == "top_cells":
+            evidence, method = cells[index], explain.CLASS_MAP
+        else:
+            evidence, method = explain.cam(features, self.engine.head, index), explain.CAM
+        return explain.heatmap(evidence, class_id, method, placement, metadata.stride)
+
+    def _boxes(self, cells: Float, judgement: Judgement, placement: Placement) -> tuple[Box, ...]:
+        """Defects on a part that is not good; none where nothing is judged."""
+        if judgement.verdict in ("accept", "unknown"):
+            return ()
+        metadata, decision = self.metadata, self.metadata.decision
+        find = partial(
+            explain.boxes_from_cells, cells, metadata.classes, placement=placement, stride=metadata.stride
+        )
+        boxes = find(defects=metadata.defects, decision=decision)
+        if boxes or judgement.verdict == "review":
+            return boxes
+        # A rejected part always shows where to look: the strongest place of its class, however faint.
+        own = cells[metadata.classes.index(judgement.predicted_class)]
+        peak = float(explain.real_cells(own, placement, metadata.stride).max())
+        faint = replace(decision, box_level=peak / 2, min_box_area=0.0)
+        return find(defects=(judgement.predicted_class,), decision=faint)[:1]
+
+
+class _Clock:
+    """Milliseconds by step."""
+
+    def __init__(self) -> None:
+        self._start = self._last = perf_counter()
+        self._steps: dict[str, float] = {}
+
+    def lap(self, step: str) -> None:
+        now = perf_counter()
+        self._steps[step] = (now - self._last) * 1000
+        self._last = now
+
+    def finish(self) -> dict[str, float]:
+        return {**self._steps, "total": (perf_counter() - self._start) * 1000}
+
+
+def _check(image: NDArray[np.uint8]) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(f"Expected RGB uint8 (H, W, 3), got {image.dtype} {image.shape}")

@@ -1,0 +1,156 @@
+"""An inspection as pictures: what page, PDF and command line show."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flawsight import imaging
+from flawsight.inspection.explain import edges
+from flawsight.inspection.result import Box, Inspection
+from flawsight.taxonomy import describe
+
+COLORMAP = cv2.COLORMAP_INFERNO  # dark to bright in even steps, also for colour-blind eyes
+HOTTEST = 0.85  # share of the map in use: its pale yellow end would vanish on a white board
+HALF_PEAK = 0.5  # the hot region is where the evidence is at least this share of its maximum
+CONTEXT = 0.35  # brightness of the part around the edges
+BOX_COLOUR = (230, 60, 30)
+LABEL_COLOUR = (255, 255, 255)
+OPACITY = 0.7  # of the heat layer in the blended picture
+UNSEEN = 2  # heat up to this level of 255 changes no pixel that anyone could tell; the part stays itself
+JPEG_QUALITY = 92  # of pictures that are there to be looked at
+LOSSLESS_PIXELS = 4_000_000  # above this a PNG takes seconds and tens of megabytes
+SMALLEST_SIDE = 480  # pictures with lettering are enlarged to about this, or it could not be read
+
+Pixels = NDArray[np.uint8]
+
+
+def draw_pictures(inspection: Inspection) -> dict[str, Pixels]:
+    """All pictures of one inspection, by name.
+
+    ``original``, ``heatmap`` (blended), ``boxes`` and ``edges`` are RGB (H, W, 3), ``heat_layer`` is RGBA
+    (H, W, 4) to be laid over ``original``. All have the size of the image, but ``boxes`` of a small
+    image is enlarged by a whole factor so that its lettering can be read.
+    """
+    return {
+        "original": inspection.pixels,
+        "heatmap": draw_heatmap(inspection),
+        "heat_layer": draw_heat_layer(inspection),
+        "boxes": draw_boxes(inspection.pixels, inspection.boxes),
+        "edges": draw_edges(inspection),
+    }
+
+
+def encode_pictures(inspection: Inspection, upload: bytes = b"") -> dict[str, bytes]:
+    """All pictures of one inspection as PNG or JPEG files, by name; what is stored and sent.
+
+    ``original`` is ``upload`` itself where any viewer shows those bytes as they were inspected,
+    otherwise it is lossless unless it is very large. The others are JPEG, for they are looked at and
+    not measured, and ``heat_layer`` is PNG, for it is transparent.
+    """
+    levels = _heat_levels(inspection)
+    return {
+        "original": upload if imaging.shows_as_is(upload) else _encode_original(inspection.pixels),
+        "heatmap": imaging.encode_jpeg(_blend(inspection.pixels, levels), JPEG_QUALITY),
+        "heat_layer": imaging.encode_indexed_png(levels, _palette()),
+        "boxes": imaging.encode_jpeg(draw_boxes(inspection.pixels, inspection.boxes), JPEG_QUALITY),
+        "edges": imaging.encode_jpeg(draw_edges(inspection), JPEG_QUALITY),
+    }
+
+
+def draw_heat_layer(inspection: Inspection) -> Pixels:
+    """RGBA (H, W, 4): colour and opacity both say how suspicious a pixel is."""
+    return np.asarray(_palette()[_heat_levels(inspection)], np.uint8)
+
+
+def draw_heatmap(inspection: Inspection) -> Pixels:
+    """The heat layer over the image, RGB (H, W, 3)."""
+    return _blend(inspection.pixels, _heat_levels(inspection))
+
+
+def draw_boxes(image: Pixels, boxes: tuple[Box, ...]) -> Pixels:
+    """Boxes with class title and score over the image, RGB; line and letters grow with its size."""
+    factor = max(1, math.ceil(SMALLEST_SIDE / max(image.shape[:2])))
+    canvas: Pixels = np.repeat(np.repeat(image, factor, axis=0), factor, axis=1)
+    width = max(2, round(max(canvas.shape[:2]) / 300))
+    for box in reversed(boxes):  # the surest last, so on top
+        corner = (box.x1 * factor, box.y1 * factor)
+        opposite = (box.x2 * factor - 1, box.y2 * factor - 1)
+        cv2.rectangle(canvas, corner, opposite, BOX_COLOUR, width)
+    for box in reversed(boxes):
+        text = f"{describe(box.class_id).title} {box.score:.0%}"
+        _label(canvas, text, (box.x1 * factor, box.y1 * factor, box.y2 * factor), width)
+    return canvas
+
+
+def draw_edges(inspection: Inspection) -> Pixels:
+    """Sobel edges inside the hot region, bright over the darkened grey part, RGB (H, W, 3).
+
+    An accepted part has no hot region.
+    """
+    heat = inspection.heatmap
+    hot = heat.values >= HALF_PEAK
+    if inspection.verdict == "accept" or heat.peak_score <= 0:
+        hot = np.zeros_like(hot)
+    grey = cv2.convertScaleAbs(cv2.cvtColor(inspection.pixels, cv2.COLOR_RGB2GRAY), alpha=CONTEXT)
+    context = np.where(hot, grey // 3, grey)  # the region itself steps back behind its edges
+    picture = np.maximum(context, edges(inspection.pixels, hot)).astype(np.uint8)
+    return np.dstack([picture, picture, np.where(hot, picture // 2, picture)])  # edges are yellow
+
+
+def _heat_levels(inspection: Inspection) -> Pixels:
+    """Heat (H, W), 0..255.
+
+    The heat map is relative to its own maximum, so it would glow on every part; times the defect
+    probability it fades where there is nothing to show.
+    """
+    levels = cv2.convertScaleAbs(inspection.heatmap.values, alpha=255 * inspection.defect_probability)
+    return np.asarray(cv2.threshold(levels, UNSEEN, 255, cv2.THRESH_TOZERO)[1], np.uint8)
+
+
+def _blend(image: Pixels, levels: Pixels) -> Pixels:
+    """The colours of ``levels`` (H, W) over RGB ``image`` (H, W, 3); in bytes, so large images stay lean."""
+    palette = _palette()
+    opacity = np.repeat(palette[:, 3:].astype(np.float32) * np.float32(OPACITY / 255), 3, axis=1)  # (256, 3)
+    shares, colours = ((1 - opacity) * 255, palette[:, :3] * opacity)
+    rest, glow = (
+        cv2.applyColorMap(levels, np.round(table).astype(np.uint8).reshape(256, 1, 3))
+        for table in (shares, colours)
+    )
+    return np.asarray(cv2.add(cv2.multiply(image, rest, scale=1 / 255), glow), np.uint8)
+
+
+def _encode_original(pixels: Pixels) -> bytes:
+    large = pixels.shape[0] * pixels.shape[1] > LOSSLESS_PIXELS
+    return imaging.encode_jpeg(pixels) if large else imaging.encode_png(pixels)
+
+
+@cache
+def _palette() -> Pixels:
+    """RGBA (256, 4): a colour for each level, as opaque as the level is high."""
+    levels = np.arange(256, dtype=np.uint8)
+    bgr = cv2.applyColorMap(np.round(levels * HOTTEST).astype(np.uint8), COLORMAP).reshape(256, 3)
+    return np.column_stack([bgr[:, ::-1], levels]).astype(np.uint8)
+
+
+def _label(canvas: Pixels, text: str, place: tuple[int, int, int], line: int) -> None:
+    """A line of white on the box's colour: above the box, below it, or inside, wherever it fits."""
+    left, top, bottom = place
+    height, width = canvas.shape[:2]
+    scale, thickness, gap = max(0.45, max(height, width) / 1100), max(1, line // 2), 2 * line
+    (across, up), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    tall = up + below + gap
+    if top >= tall:
+        y = top - tall
+    elif bottom + tall <= height:
+        y = bottom
+    else:
+        y = top
+    x = max(0, min(left, width - across - gap))
+    cv2.rectangle(canvas, (x, y), (x + across + gap, y + tall), BOX_COLOUR, cv2.FILLED)
+    origin = (x + gap // 2, y + gap // 2 + up)
+    cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, LABEL_COLOUR, thickness, cv2.LINE_AA)
