@@ -1,0 +1,1 @@
+"""From a manifest to a model file: backbones, training, calibration, evaluation, export."""

@@ -1,0 +1,89 @@
+"""Whole boards with several defects each, scored by DeepPCB's own rule.
+
+A found box is right when its IoU with a true box of the same type exceeds 0.33 (Tang et al.,
+arXiv 1902.06197); each true box counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import average_precision_score
+
+from flawsight.data.samples import LabelledBox, Sample
+from flawsight.imaging import read_image
+from flawsight.inspection.inspector import Inspector
+from flawsight.inspection.result import Box
+from flawsight.learning.localisation import as_tuple, iou
+
+RIGHT = 0.33  # IoU above which a box of the same type is a hit
+
+
+@dataclass(frozen=True)
+class Match:
+    """One found box: its class, its score, and whether it is a hit."""
+
+    class_id: str
+    score: float
+    hit: bool
+
+
+def whole_boards(samples: Iterable[Sample]) -> dict[Path, tuple[LabelledBox, ...]]:
+    """The boards that regions were cut from, with all their boxes."""
+    return {s.path: s.boxes for s in samples if s.region is not None and s.boxes}
+
+
+def match(found: Sequence[Box], truth: Sequence[LabelledBox]) -> list[Match]:
+    """Pair found boxes with true ones, the surest first."""
+    free = list(truth)
+    matches = []
+    for box in sorted(found, key=lambda b: -b.score):
+        own = [t for t in free if t.class_id == box.class_id]
+        overlap = [iou(as_tuple(box), (t.x1, t.y1, t.x2, t.y2)) for t in own]
+        hit = bool(overlap) and max(overlap) > RIGHT
+        if hit:
+            free.remove(own[int(np.argmax(overlap))])
+        matches.append(Match(box.class_id, box.score, hit))
+    return matches
+
+
+def board_figures(inspector: Inspector, samples: Sequence[Sample]) -> dict[str, Any]:
+    """mAP over the types, and precision, recall and F of all boxes; empty without boards."""
+    boards = whole_boards(samples)
+    if not boards:
+        return {}
+    matches: list[Match] = []
+    for path, truth in boards.items():
+        matches += match(inspector.inspect(read_image(path), name=path.name).boxes, truth)
+    true_boxes = [box for boxes in boards.values() for box in boxes]
+    classes = sorted({box.class_id for box in true_boxes})
+    precisions = {
+        name: _average_precision(
+            [m for m in matches if m.class_id == name], sum(box.class_id == name for box in true_boxes)
+        )
+        for name in classes
+    }
+    hits = sum(m.hit for m in matches)
+    precision, recall = hits / max(1, len(matches)), hits / len(true_boxes)
+    return {
+        "boards": len(boards),
+        "true_boxes": len(true_boxes),
+        "found_boxes": len(matches),
+        "map": round(float(np.mean(list(precisions.values()))), 4),
+        "ap": {name: round(value, 4) for name, value in precisions.items()},
+        "precision": round(precision, 4),
+        "recall": round(recall, 4),
+        "f": round(2 * precision * recall / max(1e-9, precision + recall), 4),
+    }
+
+
+def _average_precision(matches: Sequence[Match], truths: int) -> float:
+    """Area under precision over recall; boxes that were never found keep the recall below 1."""
+    hits = [m.hit for m in matches]
+    if not any(hits):
+        return 0.0
+    return float(average_precision_score(hits, [m.score for m in matches])) * sum(hits) / truths

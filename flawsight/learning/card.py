@@ -1,0 +1,135 @@
+"""The model card, written from ``results_unified.json`` so that its figures cannot go stale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flawsight.learning.config import TrainConfig
+
+_TEMPLATE = Path(__file__).with_name("model_card.md")
+
+_ROWS = {
+    "n": "samples",
+    "groups": "groups",
+    "defective": "defective",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "average_precision": "defect against good, AP",
+    "auroc": "defect against good, AUROC",
+    "escape_rate": "escapes (defective, accepted)",
+    "overkill_rate": "overkill (good, rejected)",
+    "review_share": "sent to review",
+    "overkill_at_zero_escapes": "overkill at zero escapes",
+    "ece": "ECE",
+    "brier": "Brier score",
+}
+_PLACES = {
+    "pointing_game": "pointing game",
+    "pointing_game_centre": "… of the picture's centre",
+    "max_box_acc_v2": "MaxBoxAccV2",
+    "max_box_acc_v2_centre": "… of a centred box",
+    "px_ap": "PxAP",
+    "good_with_box": "good parts that show a box",
+}
+
+
+def model_card(results: dict[str, Any]) -> str:
+    """Markdown from the content of ``results_unified.json``."""
+    test, decision, config = results["test"], results["decision"], results["config"]
+    columns = {"overall": test["overall"], **test["datasets"]}
+    warnings = [f"- {name}: {c['warning']}" for name, c in test["datasets"].items() if "warning" in c]
+    return _TEMPLATE.read_text(encoding="utf-8").format(
+        name=results["model"]["name"],
+        version=results["model"]["version"],
+        backbone=results["model"]["backbone"],
+        parameters=f"stride {config['stride']}, crops of {config['image_size']} px",
+        classes=len(results["classes"]),
+        counts=_counts(results["dataset"]["counts"]),
+        manifest=results["manifest_sha256"],
+        command=training_command(config),
+        cells=decision["cells"],
+        pooling=f"`{decision['pooling']}`",
+        temperature=decision["temperature"],
+        bias=decision["defect_bias"],
+        accept=decision["accept_below"],
+        reject=decision["reject_from"],
+        figures=_table(columns),
+        boards=_boards(test["boards"]),
+        by_class=_classes(test["classes"]),
+        limits="\n".join(warnings),
+        board_groups=test["datasets"].get("DeepPCB", {}).get("groups", 0),
+        unknown=_unknown(test["unknown"]),
+    )
+
+
+def training_command(config: dict[str, Any]) -> str:
+    """The ``training.py`` line of a run, from its ``config``: flags that differ from the defaults."""
+    default = TrainConfig().to_dict()
+    words = ["python training.py", *(f"--data {name}" for name in config["data"])]
+    for key, value in config.items():
+        if key != "data" and value != default[key]:
+            flag = f"--{key.replace('_', '-')}"
+            words.append(flag if value is True else f"{flag} {value}")
+    return " ".join(words)
+
+
+def _unknown(found: dict[str, Any]) -> str:
+    if not found:
+        return "The model cannot tell that a picture shows none of its products."
+    low, high = found["foreign_caught_interval"]
+    return (
+        f"Pictures of other things: AUROC {found['auroc']:.3f} between {found['known']} test parts and "
+        f"{found['foreign']} drawn foreign pictures; {found['foreign_caught']:.1%} of these "
+        f"({low:.1%}–{high:.1%}) are answered `unknown`, and {found['known_called_unknown']:.1%} of "
+        "the parts. A photograph that resembles a known product by chance may still be judged."
+    )
+
+
+def _table(columns: dict[str, dict[str, Any]]) -> str:
+    lines = ["| | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    lines += [f"| {label} | {_row(key, columns, None)} |" for key, label in _ROWS.items()]
+    lines += [f"| {label} | {_row(key, columns, 'localisation')} |" for key, label in _PLACES.items()]
+    return "\n".join(lines)
+
+
+def _row(key: str, columns: dict[str, dict[str, Any]], inner: str | None) -> str:
+    return " | ".join(cell((column[inner] if inner else column).get(key)) for column in columns.values())
+
+
+def cell(value: Any) -> str:
+    """A figure, with its interval where it has one."""
+    if value is None or (isinstance(value, dict) and value["value"] is None):
+        return "–"
+    if not isinstance(value, dict):
+        return str(value)
+    low, high = value["interval"]
+    return f"{value['value']:.3f} ({low:.3f}–{high:.3f})"
+
+
+def _boards(boards: dict[str, Any]) -> str:
+    if not boards:
+        return ""
+    return (
+        "\nWhole boards of unseen groups, DeepPCB's rule (IoU > 0.33, same type): "
+        f"{boards['boards']} boards, {boards['true_boxes']} defects: mAP {boards['map']:.3f}, "
+        f"precision {boards['precision']:.3f}, recall {boards['recall']:.3f}, F {boards['f']:.3f}.\n"
+    )
+
+
+def _counts(counts: dict[str, dict[str, int]]) -> str:
+    lines = ["| class | train | validation | test |", "|---|---|---|---|"]
+    lines += [f"| {name} | {c['train']} | {c['val']} | {c['test']} |" for name, c in counts.items()]
+    return "\n".join(lines)
+
+
+def _classes(classes: dict[str, dict[str, Any]]) -> str:
+    lines = ["| class | precision | recall | F1 | samples |", "|---|---|---|---|---|"]
+    for name, c in classes.items():
+        low, high = c["recall_interval"]
+        lines.append(
+            f"| {name} | {c['precision']:.3f} | {c['recall']:.3f} ({low:.3f}–{high:.3f}) "
+            f"| {c['f1']:.3f} | {c['support']} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,78 @@
+"""Everything that a training run can be told, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run.
+
+    Attributes:
+        data: data folders; empty means ``Dataset/`` if present, else generated images.
+        out: where the model, the charts and the results are left.
+        run_name: folder under ``out/runs`` for log, configuration, manifest and checkpoints.
+        backbone: a name in ``learning.backbones.BACKBONES``.
+        stride: input pixels per cell of the class map, 16 or 32.
+        image_size: side of a training crop in pixels, a multiple of 32; crops keep the native scale.
+        epochs: most epochs; an epoch is ``batches`` batches.
+        batches: batches in an epoch.
+        batch_size: crops in a batch.
+        learning_rate: peak of the schedule.
+        schedule: ``cosine`` or ``plateau``.
+        warmup: share of all steps over which the learning rate rises, ``cosine`` only.
+        weight_decay: of AdamW, on weights of more than one dimension.
+        ema_decay: of the averaged weights that are validated and kept.
+        patience: epochs without a better validation score before the run ends; 0 never ends early.
+        pretrained: ``none`` or ``imagenet``.
+        weights: file to start from.
+        map_loss: weight of the per-cell loss beside the image's own.
+        implants: pictures with a planted flaw made of each good training image; 0 makes none.
+        seed: of everything random.
+        resume: go on with the run of this name.
+        finish: do not train on; make the model from the best checkpoint that the run has so far.
+        skip_unreadable: leave out files that cannot be decoded instead of stopping.
+        precision: ``auto``, ``32-true`` or ``bf16-mixed``.
+        workers: processes that prepare batches; 0 prepares them in the training process.
+    """
+
+    data: tuple[Path, ...] = ()
+    out: Path = Path()
+    run_name: str = "unified"
+    backbone: str = "efficientnet-b0"
+    stride: int = 16
+    image_size: int = 160
+    epochs: int = 20
+    batches: int = 200
+    batch_size: int = 24
+    learning_rate: float = 1.5e-3
+    schedule: str = "cosine"
+    warmup: float = 0.05
+    weight_decay: float = 1e-2
+    ema_decay: float = 0.998
+    patience: int = 8
+    pretrained: str = "none"
+    weights: Path | None = None
+    map_loss: float = 1.0
+    implants: int = 2
+    seed: int = 0
+    resume: bool = False
+    finish: bool = False
+    skip_unreadable: bool = False
+    precision: str = "auto"
+    workers: int = 0
+
+    @property
+    def run_folder(self) -> Path:
+        return self.out / "runs" / self.run_name
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the run's ``config.json``: folder names only, no machine's paths."""
+        values = asdict(self)
+        values["data"] = [path.name for path in self.data]
+        values["weights"] = self.weights.name if self.weights else None
+        del values["out"], values["resume"], values["finish"]
+        return values

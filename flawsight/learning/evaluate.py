@@ -1,0 +1,232 @@
+"""Every figure about a model, measured through the same ``Inspector`` that serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from flawsight.data.samples import GENERATED, Sample
+from flawsight.data.whole import sample_pixels
+from flawsight.inspection.inspector import Inspector
+from flawsight.inspection.result import Inspection
+from flawsight.learning.localisation import (
+    Localisation,
+    localise,
+    max_box_acc_v2,
+    pixel_average_precision,
+    pixel_scores,
+    truth_mask,
+)
+from flawsight.learning.scores import (
+    clopper_pearson,
+    defect_mass,
+    expected_calibration_error,
+    scores,
+)
+from flawsight.metadata import ModelMetadata
+
+BOOTSTRAPS = 300
+FEW_DEFECTS = 100  # below this, a perfect recall still proves less than about 96 %
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One inspected sample, reduced to what the figures need."""
+
+    sample: Sample
+    verdict: str
+    boxes: int
+    distance: float | None
+    place: Localisation | None
+    pixels: tuple[NDArray[np.float32], NDArray[np.bool_]] | None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """All answers: ``probabilities`` (N, K), ``labels`` (N,) class positions."""
+
+    items: tuple[Answer, ...]
+    probabilities: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+    def of(self, keep: NDArray[np.bool_]) -> Answers:
+        """The answers where ``keep`` (N,) is true."""
+        items = tuple(item for item, kept in zip(self.items, keep, strict=True) if kept)
+        return Answers(items, self.probabilities[keep], self.labels[keep])
+
+
+def inspect_samples(inspector: Inspector, samples: Iterable[Sample]) -> Answers:
+    """Inspect each sample, region by region where it has one."""
+    meta = inspector.metadata
+    rng = np.random.default_rng(0)
+    items, probabilities, labels = [], [], []
+    for sample in samples:
+        inspection = inspector.inspect(sample_pixels(sample), name=sample.path.name)
+        probabilities.append([inspection.probabilities[name] for name in meta.classes])
+        items.append(_reduce(sample, inspection, meta, rng))
+        labels.append(meta.classes.index(sample.class_id))
+    return Answers(tuple(items), np.array(probabilities), np.array(labels, np.int64))
+
+
+def figures(answers: Answers, meta: ModelMetadata) -> dict[str, Any]:
+    """All figures per dataset and overall, each rate with its 95 % interval.
+
+    ``overall`` is of real samples, unless all are generated.
+    """
+    names = np.array([item.sample.dataset for item in answers.items])
+    real = np.array([not name.endswith(GENERATED) for name in names])
+    return {
+        "overall": _figures(answers.of(real) if real.any() else answers, meta),
+        "datasets": {str(name): _figures(answers.of(names == name), meta) for name in np.unique(names)},
+        "classes": per_class(answers, meta),
+        "confusion": confusion(answers, meta),
+    }
+
+
+def per_class(answers: Answers, meta: ModelMetadata) -> dict[str, dict[str, Any]]:
+    """Precision, recall with interval, F1 and support of each class that occurs."""
+    present = np.unique(answers.labels)
+    predicted = answers.probabilities.argmax(1)
+    precision, recall, f1, support = precision_recall_fscore_support(
+        answers.labels, predicted, labels=present, zero_division=0
+    )
+    return {
+        meta.classes[k]: {
+            "precision": round(float(precision[i]), 4),
+            "recall": round(float(recall[i]), 4),
+            "recall_interval": _rounded(
+                clopper_pearson(int(((predicted == k) & (answers.labels == k)).sum()), int(support[i]))
+            ),
+            "f1": round(float(f1[i]), 4),
+            "support": int(support[i]),
+        }
+        for i, k in enumerate(present)
+    }
+
+
+def confusion(answers: Answers, meta: ModelMetadata) -> dict[str, Any]:
+    """Rows are truth, columns the answer; only classes that occur on either side."""
+    predicted = answers.probabilities.argmax(1)
+    present = np.unique(np.concatenate([answers.labels, predicted]))
+    matrix = confusion_matrix(answers.labels, predicted, labels=present)
+    return {"classes": [meta.classes[k] for k in present], "matrix": matrix.tolist()}
+
+
+def _reduce(sample: Sample, inspection: Inspection, meta: ModelMetadata, rng: np.random.Generator) -> Answer:
+    place = pixels = None
+    if sample.class_id in meta.defects:
+        heat = inspection.heatmap.values
+        mask = truth_mask(sample, heat.shape)
+        if mask is not None:
+            place = localise(heat, mask)
+            pixels = pixel_scores(heat * np.float32(inspection.heatmap.peak_score), mask, rng)
+    distance = inspection.method["distance"]
+    return Answer(sample, inspection.verdict, len(inspection.boxes), distance, place, pixels)
+
+
+def _figures(answers: Answers, meta: ModelMetadata) -> dict[str, Any]:
+    groups = np.array([item.sample.group for item in answers.items])
+    truth = np.isin(np.array(meta.classes)[answers.labels], meta.defects)
+    point = scores(answers.probabilities, answers.labels, meta)
+    intervals = _bootstrap(answers, groups, meta)
+    result: dict[str, Any] = {
+        "n": len(answers.items),
+        "groups": len(set(groups)),
+        "defective": int(truth.sum()),
+    }
+    for name, value in point.items():
+        if name != "n":
+            result[name] = {"value": round(value, 4), "interval": _rounded(intervals[name])}
+    result |= _decisions(answers, truth, meta)
+    result |= _calibration(answers)
+    result["localisation"] = _localisation(answers, truth)
+    return result
+
+
+def _decisions(answers: Answers, truth: NDArray[np.bool_], meta: ModelMetadata) -> dict[str, Any]:
+    verdicts = np.array([item.verdict for item in answers.items])
+    defective, good = int(truth.sum()), int((~truth).sum())
+    mass = defect_mass(answers.probabilities, meta)
+    result: dict[str, Any] = {
+        "escape_rate": _rate(int((truth & (verdicts == "accept")).sum()), defective),
+        "overkill_rate": _rate(int((~truth & (verdicts == "reject")).sum()), good),
+        "review_share": _rate(int((verdicts == "review").sum()), len(verdicts)),
+        "unknown_share": _rate(int((verdicts == "unknown").sum()), len(verdicts)),
+    }
+    if defective and good:
+        result["overkill_at_zero_escapes"] = _rate(int((mass[~truth] >= mass[truth].min()).sum()), good)
+    if defective < FEW_DEFECTS:
+        low = clopper_pearson(defective, defective)[0]
+        result["warning"] = (
+            f"Only {defective} defective parts were tested: even a perfect result proves no more than "
+            f"a recall above {low:.0%}."
+        )
+    return result
+
+
+def _calibration(answers: Answers) -> dict[str, float]:
+    confidence = answers.probabilities.max(1)
+    right = answers.probabilities.argmax(1) == answers.labels
+    onehot = np.eye(answers.probabilities.shape[1])[answers.labels]
+    return {
+        "ece": round(expected_calibration_error(confidence, right), 4),
+        "brier": round(float(((answers.probabilities - onehot) ** 2).sum(1).mean()), 4),
+    }
+
+
+def _localisation(answers: Answers, truth: NDArray[np.bool_]) -> dict[str, Any]:
+    places = [item.place for item in answers.items if item.place is not None]
+    good = [item for item, bad in zip(answers.items, truth, strict=True) if not bad]
+    result: dict[str, Any] = {"good_with_box": _rate(sum(item.boxes > 0 for item in good), len(good))}
+    if places:
+        pixels = [item.pixels for item in answers.items if item.pixels is not None]
+        result |= {
+            "n": len(places),
+            "pointing_game": _rate(sum(p.pointed for p in places), len(places)),
+            "pointing_game_centre": _rate(sum(p.centre_pointed for p in places), len(places)),
+            "max_box_acc_v2": round(max_box_acc_v2(places), 4),
+            "max_box_acc_v2_centre": round(
+                float(np.mean([[p.centre_iou >= level for p in places] for level in (0.3, 0.5, 0.7)])), 4
+            ),
+            "px_ap": round(pixel_average_precision([s for s, _ in pixels], [t for _, t in pixels]), 4),
+            "heat_inside": round(float(np.mean([p.inside for p in places])), 4),
+        }
+    return result
+
+
+def _bootstrap(
+    answers: Answers, groups: NDArray[np.str_], meta: ModelMetadata
+) -> dict[str, tuple[float, float]]:
+    """95 % intervals of ``scores``, groups drawn with replacement: images of one part are not independent."""
+    rng = np.random.default_rng(0)
+    members = [np.flatnonzero(groups == name) for name in np.unique(groups)]
+    drawn: dict[str, list[float]] = {}
+    for _ in range(BOOTSTRAPS):
+        rows = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
+        for name, value in scores(answers.probabilities[rows], answers.labels[rows], meta).items():
+            drawn.setdefault(name, []).append(value)
+    return {
+        name: (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975)))
+        for name, values in drawn.items()
+    }
+
+
+def _rate(hits: int, trials: int) -> dict[str, Any]:
+    """A rate with its exact interval, or ``None`` where nothing was tried."""
+    if not trials:
+        return {"value": None, "interval": None, "n": 0}
+    return {
+        "value": round(hits / trials, 4),
+        "interval": _rounded(clopper_pearson(hits, trials)),
+        "hits": hits,
+        "n": trials,
+    }
+
+
+def _rounded(interval: tuple[float, float]) -> list[float]:
+    return [round(interval[0], 4), round(interval[1], 4)]

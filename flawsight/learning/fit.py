@@ -1,0 +1,253 @@
+"""One training run: data in, checkpoints out. Interrupted at any moment, it can be resumed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins import TorchCheckpointIO
+from torch.utils.data import DataLoader
+
+from flawsight.atomic import replacing, write_text
+from flawsight.data.adapters import ADAPTERS, find_samples
+from flawsight.data.augment import Augmentation
+from flawsight.data.crops import CropDataset, CropSampler
+from flawsight.data.duplicates import near_duplicates
+from flawsight.data.implants import implant
+from flawsight.data.samples import GENERATED, Sample, family
+from flawsight.data.splits import SPLITS, Manifest, make_manifest
+from flawsight.data.whole import WholeDataset, one_by_one
+from flawsight.errors import DataError, FlawsightError
+from flawsight.imaging import read_image
+from flawsight.learning.backbones import build, check_name, load_imagenet, load_weights
+from flawsight.learning.config import TrainConfig
+from flawsight.learning.module import Classifier, averaging
+from flawsight.metadata import Decision, ModelMetadata, Preprocessing
+from flawsight.taxonomy import describe, load_taxonomy
+
+log = logging.getLogger(__name__)
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are written whole or not at all.
+
+    Lightning's own way over the folder for temporary files is a copy where that is another disk.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        with replacing(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What ``fit`` leaves: the best weights and everything needed to measure and export them."""
+
+    net_state: dict[str, torch.Tensor]
+    metadata: ModelMetadata
+    manifest: Manifest
+    history: Path  # CSV with one row per logged epoch; those before an interruption lie beside it
+
+
+def prepare_data(config: TrainConfig) -> Manifest:
+    """Find, check, group and divide the images.
+
+    Raises:
+        DataError: an image cannot be decoded (all of them are listed), or a split lacks images.
+    """
+    samples = find_samples(config.data)
+    unreadable = _unreadable(samples)
+    if unreadable and not config.skip_unreadable:
+        listed = "\n  ".join(f"{path}: {reason}" for path, reason in unreadable.items())
+        raise DataError(
+            f"{len(unreadable)} image(s) cannot be read:\n  {listed}\n"
+            "Replace or remove them, or leave them out with --skip-unreadable."
+        )
+    samples = [s for s in samples if s.path not in unreadable and s.mask not in unreadable]
+    copies = [(a, b) for a, b, _ in near_duplicates(sorted({s.path for s in samples}))]
+    manifest = make_manifest(samples, config.seed, config.data, copies)
+    for split in SPLITS:
+        if not manifest.split(split):
+            raise DataError(
+                f"No group of images is left for the {split} split. Add images from more parts, so that "
+                "training, validation and test each get their own."
+            )
+    return manifest
+
+
+def model_classes(samples: list[Sample]) -> tuple[str, ...]:
+    """The class list of a model: the whole taxonomy for the unified families, else what is there."""
+    families = {family(s.dataset) for s in samples}
+    present, unified = {s.class_id for s in samples}, load_taxonomy()
+    if families <= set(ADAPTERS) and present <= unified.keys():
+        return tuple(unified)
+    return tuple(sorted(present))
+
+
+def fit(config: TrainConfig) -> FitResult:
+    """Train, or go on with an interrupted run, and return the best averaged weights.
+
+    Raises:
+        DataError, ModelError: see ``prepare_data`` and ``backbones``.
+        FlawsightError: ``resume`` names a run that was started with other data.
+    """
+    check_name(config.backbone)  # reading all images takes minutes; say this first
+    L.seed_everything(config.seed, verbose=False)
+    manifest = prepare_data(config)
+    folder = config.run_folder
+    last, history = folder / "checkpoints" / "last.ckpt", folder / "csv" / "metrics.csv"
+    _settle_run_folder(config, manifest, last)
+    for half in last.parent.glob(".*.ckpt"):  # left by a run that was killed while it wrote
+        half.unlink()
+
+    metadata = initial_metadata(config, manifest)
+    train, validation = manifest.split("train"), real_samples(manifest.split("val"))
+    net = build(config.backbone, len(metadata.classes), config.stride)
+    if config.pretrained == "imagenet":
+        load_imagenet(net, config.backbone)
+    if config.weights:
+        load_weights(net, config.weights)
+
+    if config.implants and not config.finish:
+        train = train + implant(train, folder / "implants", config.seed, config.implants, log.info)
+
+    crops = CropDataset(train, metadata.classes, metadata.preprocessing, config.stride, Augmentation())
+    sampler = CropSampler(train, config.batch_size, config.image_size, config.batches, config.seed)
+    wholes = WholeDataset(validation, metadata.classes, metadata.preprocessing, config.stride)
+    loaders = (
+        DataLoader(
+            crops, batch_sampler=sampler, num_workers=config.workers, persistent_workers=config.workers > 0
+        ),
+        DataLoader(wholes, batch_size=1, collate_fn=one_by_one, num_workers=0),
+    )
+    module = Classifier(
+        net.to(memory_format=torch.channels_last),
+        metadata,
+        config,
+        [s.dataset for s in validation],
+        config.epochs * config.batches,
+    )
+    trainer = L.Trainer(
+        default_root_dir=folder,
+        max_epochs=config.epochs,
+        precision=_precision(config.precision),  # type: ignore[arg-type]
+        plugins=[WholeCheckpoints()],
+        callbacks=_callbacks(config),
+        logger=[
+            TensorBoardLogger(folder, name="", version="tensorboard"),
+            CSVLogger(folder, name="", version="csv"),
+        ],
+        gradient_clip_val=2.0,
+        num_sanity_val_steps=0,
+        log_every_n_steps=min(50, config.batches),
+        enable_model_summary=False,
+    )
+    if not config.finish:
+        _set_history_aside(history)
+        trainer.fit(module, *loaders, ckpt_path=last if config.resume and last.is_file() else None)
+    state = torch.load(last.with_name("best.ckpt"), map_location="cpu", weights_only=True)["state_dict"]
+    net_state = {k.removeprefix("net."): v for k, v in state.items() if k.startswith("net.")}
+    return FitResult(net_state, metadata, manifest, history)
+
+
+def real_samples(samples: list[Sample]) -> list[Sample]:
+    """Without the generated ones, unless there are no others: decisions are for real parts."""
+    return [s for s in samples if not s.dataset.endswith(GENERATED)] or samples
+
+
+def initial_metadata(config: TrainConfig, manifest: Manifest) -> ModelMetadata:
+    """What is known of the model before its first step."""
+    classes = model_classes(list(manifest.samples))
+    located = any(s.mask is not None or s.boxes for s in manifest.samples)
+    return ModelMetadata(
+        name=config.run_name,
+        version="0",
+        backbone=config.backbone,
+        classes=classes,
+        defects=tuple(name for name in classes if describe(name).is_defect),
+        stride=config.stride,
+        preprocessing=Preprocessing(),
+        decision=Decision(pooling="top_cells" if located else "mean"),
+        manifest_sha256=manifest.sha256,
+        seed=config.seed,
+    )
+
+
+def _settle_run_folder(config: TrainConfig, manifest: Manifest, last: Path) -> None:
+    """Record what the run is; a resumed run must be the same one."""
+    settings = config.run_folder / "config.json"
+    described = {**config.to_dict(), "manifest_sha256": manifest.sha256}
+    going_on = config.resume or config.finish
+    if config.finish and not last.is_file():
+        raise FlawsightError(
+            f"Run {config.run_name!r} has no checkpoint yet. Train it without --finish first."
+        )
+    if going_on and settings.is_file() and last.is_file():
+        before = json.loads(settings.read_text())
+        changed = sorted(k for k in described if before.get(k) != json.loads(json.dumps(described[k])))
+        if changed:
+            raise FlawsightError(
+                f"Run {config.run_name!r} was started with other values of: {', '.join(changed)}. Resume it "
+                "with the same flags and data, or choose a new --run-name."
+            )
+        return
+    if config.resume:
+        log.info("Run %s has no checkpoint yet, so it starts from the beginning.", config.run_name)
+    for part in ("checkpoints", "csv", "tensorboard", "implants"):  # of an earlier run of this name
+        shutil.rmtree(config.run_folder / part, ignore_errors=True)
+    manifest.save(config.run_folder / "manifest.json")
+    write_text(settings, json.dumps(described, indent=1))
+    sizes = ", ".join(f"{len(manifest.split(split))} {split}" for split in SPLITS)
+    log.info("Run %s: %s", config.run_name, sizes)
+
+
+def _set_history_aside(history: Path) -> None:
+    """Keep the log of a run that is resumed: the logger empties its file when it starts."""
+    if history.is_file():
+        earlier = len(list(history.parent.glob("metrics-*.csv")))
+        history.rename(history.with_name(f"metrics-{earlier:03}.csv"))
+
+
+def _callbacks(config: TrainConfig) -> list[Callback]:
+    folder = config.run_folder / "checkpoints"
+    callbacks: list[Callback] = [
+        averaging(config.ema_decay),
+        RichProgressBar(),
+        ModelCheckpoint(folder, "best", monitor="val_score", mode="max", enable_version_counter=False),
+        # Of every epoch, better or not (``save_last`` only follows the best), and after it, to know of it.
+        ModelCheckpoint(folder, "last", enable_version_counter=False),
+    ]
+    if config.patience:
+        callbacks.append(EarlyStopping("val_score", mode="max", patience=config.patience))
+    return callbacks
+
+
+def _precision(wanted: str) -> str:
+    """``bf16-mixed`` where the processor computes in it, else full precision."""
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    capable = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return "bf16-mixed" if capable else "32-true"
+
+
+def _unreadable(samples: list[Sample]) -> dict[Path, str]:
+    """Files (images and masks) that cannot be decoded, with the reason."""
+    problems = {}
+    for path in sorted({s.path for s in samples} | {s.mask for s in samples if s.mask}):
+        try:
+            read_image(path)
+        except FlawsightError as error:
+            problems[path] = str(error)
+    return problems

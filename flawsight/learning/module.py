@@ -1,0 +1,189 @@
+"""The training step: what the network is asked to get right, and how that is scored."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor, nn
+
+from flawsight.data.crops import IGNORE
+from flawsight.inspection.decide import answer
+from flawsight.learning.backbones import CamNet
+from flawsight.learning.config import TrainConfig
+from flawsight.learning.scores import DatasetScores, score_by_dataset
+from flawsight.metadata import ModelMetadata
+
+log = logging.getLogger(__name__)
+
+
+class Classifier(L.LightningModule):
+    """Learns the image's answer and, where masks or boxes tell, the class of every cell.
+
+    Args:
+        net: the network.
+        metadata: class order, which are defects, how cells become the answer.
+        config: learning rate, schedule, loss weight.
+        datasets: dataset name of each validation sample, in loader order.
+        steps: optimizer steps of the whole run.
+    """
+
+    def __init__(
+        self, net: CamNet, metadata: ModelMetadata, config: TrainConfig, datasets: Sequence[str], steps: int
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.meta = metadata
+        self.config = config
+        self.datasets = list(datasets)
+        self.steps = steps
+        self.defect: Tensor
+        flags = torch.tensor([name in metadata.defects for name in metadata.classes])
+        self.register_buffer("defect", flags, persistent=False)
+        self._answers: list[tuple[np.ndarray, int]] = []
+
+    def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        # Dropout of a step depends on seed and step alone, so that a resumed run repeats it. Once an epoch
+        # would be too seldom: the loader draws from the same generator, in a resumed epoch sooner.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.global_step)
+
+    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
+        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        _, features = self.net(image)
+        scores = self.net.class_map(features).float()  # (N, K, h, w)
+        log_answer = image_log_probabilities(
+            scores, self.defect, self.meta.decision.pooling, self.meta.decision.cells
+        )
+        known = batch["label"] != IGNORE
+        judged = known
+        loss = scores.new_zeros(())
+        if self.config.map_loss:
+            loss = self.config.map_loss * cell_loss(scores, batch["cells"], self.defect)
+            # Where the place of the defect is known, its cells teach it. The answer would first teach
+            # whichever cells are the most suspicious by chance, against what those cells are told.
+            judged = known & ~located(batch["cells"], self.defect)
+        if judged.any():
+            loss = loss + nn.functional.nll_loss(log_answer[judged], batch["label"][judged])
+        right = (log_answer.argmax(1) == batch["label"])[known].float()
+        size = int(known.sum())
+        self.log(
+            "train_loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, batch_size=len(image)
+        )
+        if size:
+            self.log(
+                "train_accuracy", right.mean(), on_step=False, on_epoch=True, prog_bar=True, batch_size=size
+            )
+        return loss
+
+    def validation_step(self, batch: dict[str, Any], _: int) -> None:
+        logits, features = self.net(batch["image"])
+        scores = self.net.class_map(features)[0, :, : batch["cells_high"], : batch["cells_wide"]]
+        # The very function that serving uses decides here too.
+        probabilities = answer(logits[0].float().cpu().numpy(), scores.float().cpu().numpy(), self.meta)
+        self._answers.append((probabilities, int(batch["label"])))
+
+    def on_validation_epoch_end(self) -> None:
+        answers, self._answers = self._answers, []
+        if self.trainer.sanity_checking or len(answers) != len(self.datasets):
+            return
+        probabilities = np.stack([p for p, _ in answers])
+        labels = np.array([label for _, label in answers])
+        by_dataset = score_by_dataset(probabilities, labels, self.datasets, self.meta)
+        self.log("val_loss", float(-np.log(probabilities[np.arange(len(labels)), labels] + 1e-7).mean()))
+        self.log("val_accuracy", float((probabilities.argmax(1) == labels).mean()), prog_bar=True)
+        for name, scores in by_dataset.items():
+            for metric, value in scores.items():
+                self.log(f"val/{name}/{metric}", value)
+        score = validation_score(by_dataset)
+        self.log("val_score", score, prog_bar=True)
+        log.debug("Epoch %d: validation score %.4f %s", self.current_epoch + 1, score, by_dataset)
+
+    def configure_optimizers(self) -> Any:
+        decayed = [p for p in self.net.parameters() if p.ndim > 1]
+        plain = [p for p in self.net.parameters() if p.ndim <= 1]
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": self.config.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ],
+            lr=self.config.learning_rate,
+        )
+        if self.config.schedule == "plateau":
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimizer, mode="max", factor=0.5, patience=3
+            )
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val_score"}}
+        cosine = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=self.config.learning_rate,
+            total_steps=self.steps,
+            pct_start=self.config.warmup,
+            cycle_momentum=False,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
+
+
+def image_log_probabilities(scores: Tensor, defect: Tensor, pooling: str, cells: int) -> Tensor:
+    """Log-probability of each class for whole inputs (N, K) from cell scores (N, K, h, w).
+
+    The differentiable twin of ``inspection.decide.answer``; a test holds the two together.
+    """
+    if pooling == "mean":
+        return scores.mean((2, 3)).log_softmax(1)
+    p = scores.flatten(2).softmax(1)  # (N, K, cells)
+    suspicion = p[:, defect].sum(1)  # (N, cells)
+    top = suspicion.topk(min(cells, suspicion.shape[1]), dim=1).indices
+    chosen = p.gather(2, top[:, None, :].expand(-1, p.shape[1], -1)).mean(2)  # (N, K)
+    good = p.mean(2) * ~defect
+    share = good / good.sum(1, keepdim=True).clamp(min=1e-7)
+    defects = chosen * defect
+    rest = 1 - defects.sum(1, keepdim=True)
+    return (defects + rest * share + 1e-7).log()
+
+
+def located(cells: Tensor, defect: Tensor) -> Tensor:
+    """Which crops (N,) have a cell that is known to be a defect; see ``cell_loss`` for the arguments."""
+    return ((cells != IGNORE) & defect[cells.clamp(min=0)]).flatten(1).any(1)
+
+
+def cell_loss(scores: Tensor, cells: Tensor, defect: Tensor) -> Tensor:
+    """Cross-entropy over labelled cells: defect cells and good cells weigh the same, hard good ones more.
+
+    Args:
+        scores: (N, K, h, w).
+        cells: (N, h, w) class of each cell or ``IGNORE``.
+        defect: (K,) which classes are defects.
+    """
+    losses = nn.functional.cross_entropy(scores, cells, ignore_index=IGNORE, reduction="none")
+    known = cells != IGNORE
+    flaw = known & defect[cells.clamp(min=0)]
+    good = known & ~flaw
+    total = scores.new_zeros(())
+    if flaw.any():
+        total = total + 0.5 * losses[flaw].mean()
+    if good.any():
+        values = losses[good]
+        hardest = values.topk(max(1, values.numel() // 20)).values
+        total = total + 0.4 * values.mean() + 0.1 * hardest.mean()
+    return total
+
+
+def validation_score(by_dataset: DatasetScores) -> float:
+    """What early stopping and the checkpoint look at: mean over datasets of class and defect skill."""
+    skills = ("balanced_accuracy", "average_precision")
+    return float(np.mean([np.mean([s[m] for m in skills if m in s]) for s in by_dataset.values()]))
+
+
+def averaging(decay: float) -> WeightAveraging:
+    """Exponential moving average of the weights that forgets its first, poor steps sooner."""
+
+    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        momentum = min(decay, (1 + float(count)) / (10 + float(count)))
+        return momentum * averaged + (1 - momentum) * current
+
+    return WeightAveraging(avg_fn=average)

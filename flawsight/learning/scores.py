@@ -1,0 +1,85 @@
+"""Figures of merit, each from probabilities and labels alone."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, roc_auc_score
+
+from flawsight.metadata import ModelMetadata
+
+DatasetScores = dict[str, dict[str, float]]
+
+
+def defect_mass(probabilities: NDArray[np.floating], meta: ModelMetadata) -> NDArray[np.floating]:
+    """(N, K) class probabilities to (N,) probability of any defect."""
+    flags = np.array([name in meta.defects for name in meta.classes])
+    return np.asarray(probabilities[:, flags].sum(axis=1))
+
+
+def score_by_dataset(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    datasets: Sequence[str],
+    meta: ModelMetadata,
+) -> DatasetScores:
+    """Accuracy and its kin for each dataset.
+
+    ``average_precision`` and ``auroc`` are defect against good; they are left out where a dataset has
+    only one of the two.
+    """
+    names = np.array(datasets)
+    return {
+        str(name): scores(probabilities[names == name], labels[names == name], meta)
+        for name in np.unique(names)
+    }
+
+
+def scores(
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer], meta: ModelMetadata
+) -> dict[str, float]:
+    """Figures of one set of answers: (N, K) probabilities against (N,) class positions."""
+    predicted = probabilities.argmax(axis=1)
+    truth = np.array([meta.classes[i] in meta.defects for i in labels])
+    mass = defect_mass(probabilities, meta)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a predicted class that is absent from the truth is no surprise
+        result = {
+            "n": float(len(labels)),
+            "accuracy": float((predicted == labels).mean()),
+            "balanced_accuracy": float(balanced_accuracy_score(labels, predicted)),
+            "macro_f1": float(
+                f1_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
+            ),
+        }
+    if 0 < truth.sum() < len(truth):
+        result["average_precision"] = float(average_precision_score(truth, mass))
+        result["auroc"] = float(roc_auc_score(truth, mass))
+    return result
+
+
+def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Exact interval of a rate (Clopper and Pearson, 1934); (0, 1) without trials."""
+    if trials == 0:
+        return 0.0, 1.0
+    tail = (1 - level) / 2
+    low = 0.0 if successes == 0 else float(beta.ppf(tail, successes, trials - successes + 1))
+    high = 1.0 if successes == trials else float(beta.ppf(1 - tail, successes + 1, trials - successes))
+    return low, high
+
+
+def expected_calibration_error(
+    confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 15
+) -> float:
+    """Mean gap between confidence and accuracy over bins of equal mass (Nguyen and O'Connor, 2015)."""
+    order = np.argsort(confidence, kind="stable")
+    gaps = [
+        abs(confidence[part].mean() - right[part].mean()) * len(part)
+        for part in np.array_split(order, min(bins, len(order)))
+        if len(part)
+    ]
+    return float(sum(gaps) / len(order))

@@ -1,0 +1,185 @@
+"""The whole of ``training.py``: fit, decide, export, measure, draw. Leaves files whole or not at all."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import flawsight
+from flawsight.atomic import write_text
+from flawsight.data.samples import Sample
+from flawsight.data.splits import Manifest, counts, describe_split
+from flawsight.inspection.engines import Engine, load_engine
+from flawsight.inspection.inspector import Inspector
+from flawsight.learning import charts
+from flawsight.learning.backbones import build
+from flawsight.learning.boards import board_figures
+from flawsight.learning.calibrate import Costs, calibrate
+from flawsight.learning.config import TrainConfig
+from flawsight.learning.evaluate import Answers, figures, inspect_samples
+from flawsight.learning.export import save_onnx, save_torch
+from flawsight.learning.fit import FitResult, fit, real_samples
+from flawsight.learning.unknown import known_statistics, measure_unknown
+from flawsight.metadata import ModelMetadata
+
+log = logging.getLogger(__name__)
+
+MODEL = "best_model_unified"
+RESULTS = "results_unified.json"
+EXPLANATIONS = "gradcam_visualization_unified.png"
+_VERSIONED = ("torch", "lightning", "efficientnet-pytorch", "onnx", "onnxruntime", "numpy")
+_SHOWN = 8  # rows of the picture grid
+
+
+Track = Callable[[Sequence[Sample]], Iterable[Sample]]  # shows progress over what it passes on
+
+
+def train(config: TrainConfig, costs: Costs | None = None, track: Track = iter) -> Path:
+    """Train and leave everything that ``training.py`` promises under ``config.out``.
+
+    Returns:
+        The ONNX model.
+    """
+    result = fit(config)
+    return finish(result, config, costs or Costs(), track)
+
+
+def finish(result: FitResult, config: TrainConfig, costs: Costs, track: Track = iter) -> Path:
+    """From the best weights to model files, results and charts."""
+    net = build(config.backbone, len(result.metadata.classes), config.stride)
+    net.load_state_dict(result.net_state)
+    net.eval()
+    metadata = replace(
+        result.metadata,
+        version=datetime.now(UTC).strftime("%Y.%m.%d"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        dataset=describe_split(result.manifest),
+        versions=_versions(),
+    )
+    draft = config.run_folder / "draft.onnx"
+    save_onnx(net, metadata, draft)
+    log.info("Choosing thresholds on the validation split ...")
+    decision = calibrate(load_engine(draft), real_samples(result.manifest.split("val")), costs)
+    log.info("Learning what known parts look like ...")
+    splits = result.manifest.split
+    statistics = known_statistics(Inspector(load_engine(draft)), splits("train"), splits("val"))
+    metadata = replace(metadata, decision=decision, feature_stats=statistics)
+
+    save_onnx(net, metadata, draft)
+    engine = load_engine(draft)
+    test = result.manifest.split("test")
+    log.info("Measuring on the %d samples of the test split ...", len(test))
+    answers = inspect_samples(Inspector(engine), track(test))
+    measured = measure(Inspector(engine), answers, test)
+    metadata = replace(metadata, metrics=headline(measured))
+
+    save_torch(net, metadata, config.out / f"{MODEL}.pth")
+    save_onnx(net, metadata, config.out / f"{MODEL}.onnx")
+    draft.unlink()
+    _leave_results(result, config, metadata, measured)
+    _leave_charts(result, config, engine, answers, measured)
+    return config.out / f"{MODEL}.onnx"
+
+
+def measure(inspector: Inspector, answers: Answers, samples: Sequence[Sample]) -> dict[str, Any]:
+    """Every figure: of the samples, of whole boards, and of pictures that are no known part."""
+    distances = [item.distance for item in answers.items if item.distance is not None]
+    return {
+        **figures(answers, inspector.metadata),
+        "boards": board_figures(inspector, real_samples(list(samples))),
+        "unknown": measure_unknown(inspector, distances),
+    }
+
+
+def headline(measured: dict[str, Any]) -> dict[str, Any]:
+    """The figures that travel in the model file and stand in each report: real test parts only."""
+    overall = measured["overall"]
+    escape, overkill = overall["escape_rate"], overall["overkill_rate"]
+    return {
+        "accuracy": _value(overall["accuracy"]),
+        "balanced_accuracy": _value(overall["balanced_accuracy"]),
+        "recall": _complement(escape),
+        "overkill": _value(overkill),
+        "ece": overall["ece"],
+        "tested": overall["n"],
+        "datasets": {
+            name: {
+                key: _value(value[key])
+                for key in ("accuracy", "balanced_accuracy", "average_precision")
+                if key in value
+            }
+            for name, value in measured["datasets"].items()
+        },
+    }
+
+
+def _leave_results(
+    result: FitResult, config: TrainConfig, metadata: ModelMetadata, measured: dict[str, Any]
+) -> None:
+    content = {
+        "schema": "flawsight.results/1",
+        "model": {"name": metadata.name, "version": metadata.version, "backbone": metadata.backbone},
+        "classes": list(metadata.classes),
+        "created": metadata.created,
+        "config": config.to_dict(),
+        "manifest_sha256": metadata.manifest_sha256,
+        "dataset": metadata.dataset,
+        "decision": asdict(metadata.decision),
+        "versions": metadata.versions,
+        "test": measured,
+    }
+    write_text(config.out / RESULTS, json.dumps(content, indent=1) + "\n")
+    result.manifest.save(config.run_folder / "manifest.json")
+
+
+def _leave_charts(
+    result: FitResult, config: TrainConfig, engine: Engine, answers: Answers, measured: dict[str, Any]
+) -> None:
+    folder = config.out / "charts"
+    charts.draw_history(charts.read_history(result.history), folder)
+    charts.draw_class_distribution(counts(result.manifest), folder)
+    charts.draw_confusion(measured["confusion"], folder)
+    charts.draw_per_dataset(measured["datasets"], folder)
+    confidence = answers.probabilities.max(1)
+    charts.draw_reliability(
+        confidence, answers.probabilities.argmax(1) == answers.labels, folder / "reliability.png"
+    )
+    charts.draw_explanations(Inspector(engine), showcase(result.manifest), config.out / EXPLANATIONS)
+
+
+def showcase(manifest: Manifest) -> Sequence[Sample]:
+    """A test sample of each of a few classes, real ones first, defects before good parts.
+
+    The first of each class by name: chosen without looking at the answers.
+    """
+    test = sorted(
+        real_samples(manifest.split("test")), key=lambda s: (s.mask is None and not s.boxes, str(s.path))
+    )
+    first: dict[str, Sample] = {}
+    for sample in test:
+        first.setdefault(sample.class_id, sample)
+    return list(first.values())[:_SHOWN]
+
+
+def _versions() -> dict[str, str]:
+    found = {"flawsight": flawsight.__version__, "python": platform.python_version()}
+    return found | {name: importlib.metadata.version(name) for name in _VERSIONED}
+
+
+def _value(rate: dict[str, Any]) -> dict[str, Any]:
+    low, high = rate["interval"] or (None, None)
+    return {"value": rate["value"], "low": low, "high": high}
+
+
+def _complement(rate: dict[str, Any]) -> dict[str, Any]:
+    if rate["value"] is None:
+        return {"value": None, "low": None, "high": None}
+    low, high = rate["interval"]
+    return {"value": round(1 - rate["value"], 4), "low": round(1 - high, 4), "high": round(1 - low, 4)}
