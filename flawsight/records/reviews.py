@@ -1,0 +1,276 @@
+"""What people answer. Nothing is overwritten: every answer stays, and the latest one counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, select, tuple_, update
+
+from flawsight.errors import FlawsightError
+from flawsight.records.record import Record
+from flawsight.records.search import Entry, entry_of
+from flawsight.records.store import Store
+from flawsight.records.tables import CatalogueRow, InspectionRow, ReviewRow
+from flawsight.taxonomy import describe
+
+VERDICTS = {"reject": "Reject", "accept": "Accept", "unknown": "Not a part for this model"}
+DISPOSITIONS = {
+    "use_as_is": "Use as is",
+    "rework": "Rework",
+    "repair": "Repair",
+    "scrap": "Scrap",
+    "return": "Return",
+}
+NAME_LENGTH = 80
+RATIONALE_LENGTH = 2000
+MOST_BOXES = 200
+
+
+class BadReview(FlawsightError):
+    """An answer that contradicts itself or the picture."""
+
+    code = "bad_review"
+    status = 400
+
+
+@dataclass(frozen=True)
+class ReviewBox:
+    """A place drawn by a person: half-open pixel ``xyxy`` in the original image."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+    class_id: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"x1": self.x1, "y1": self.y1, "x2": self.x2, "y2": self.y2, "class": self.class_id}
+
+    @classmethod
+    def from_dict(cls, value: Any) -> ReviewBox:
+        """The inverse of ``to_dict``; more keys are ignored.
+
+        Raises:
+            BadReview: a key is missing or no whole number.
+        """
+        try:
+            x1, y1, x2, y2 = (value[key] for key in ("x1", "y1", "x2", "y2"))
+            class_id = value["class"]
+        except (KeyError, TypeError, IndexError):
+            raise BadReview("A box needs x1, y1, x2, y2 and class.") from None
+        if not all(type(corner) is int for corner in (x1, y1, x2, y2)) or not isinstance(class_id, str):
+            raise BadReview("The corners of a box are whole pixels, and its class is a text.")
+        return cls(x1, y1, x2, y2, class_id)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person says about one inspection.
+
+    Attributes:
+        verdict: one of ``VERDICTS``.
+        class_id: the class as the person sees it.
+        boxes: where; only on a rejected part.
+        disposition: one of ``DISPOSITIONS``, or empty.
+    """
+
+    reviewer: str
+    verdict: str
+    class_id: str
+    boxes: tuple[ReviewBox, ...] = ()
+    disposition: str = ""
+    rationale: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review(Answer):
+    """An answer as filed; ``state`` is ``confirmed`` or ``corrected``."""
+
+    inspection_id: str
+    created_at: datetime
+    state: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "reviewer": self.reviewer,
+            "created_at": self.created_at.isoformat(),
+            "verdict": self.verdict,
+            "class": self.class_id,
+            "boxes": [box.to_dict() for box in self.boxes],
+            "disposition": self.disposition,
+            "rationale": self.rationale,
+            "state": self.state,
+        }
+
+
+class Reviews:
+    """The answers of people to the inspections in ``store``. Safe to share between threads."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def add(self, inspection_id: str, answer: Answer) -> Review:
+        """File ``answer``.
+
+        Raises:
+            NotFound: there is no such inspection.
+            BadReview: the answer contradicts itself or the picture; the message says how.
+        """
+        record = self.store.get(inspection_id)
+        check(answer, record)
+        state = state_of(answer, record)
+        row = ReviewRow(
+            inspection_id=inspection_id,
+            created_at=datetime.now(UTC),
+            reviewer=answer.reviewer,
+            verdict=answer.verdict,
+            class_id=answer.class_id,
+            boxes=[box.to_dict() for box in answer.boxes],
+            state=state,
+            disposition=answer.disposition,
+            rationale=answer.rationale,
+        )
+        with self.store.transaction("write", write=True) as session:
+            session.add(row)
+            session.execute(
+                update(CatalogueRow).where(CatalogueRow.id == inspection_id).values(review_state=state)
+            )
+        return _review(row)
+
+    def of(self, inspection_id: str) -> list[Review]:
+        """Every answer to one inspection, first to latest."""
+        rows = select(ReviewRow).where(ReviewRow.inspection_id == inspection_id).order_by(ReviewRow.id)
+        with self.store.transaction("read") as session:
+            return [_review(row) for row in session.scalars(rows)]
+
+    def latest(self, inspection_ids: Sequence[str]) -> dict[str, Review]:
+        """The answer that counts, by inspection; those without one are left out."""
+        newest = (
+            select(func.max(ReviewRow.id))
+            .where(ReviewRow.inspection_id.in_(inspection_ids))
+            .group_by(ReviewRow.inspection_id)
+        )
+        with self.store.transaction("read") as session:
+            rows = session.scalars(select(ReviewRow).where(ReviewRow.id.in_(newest)))
+            return {row.inspection_id: _review(row) for row in rows}
+
+    def undecided(self, limit: int = 50) -> list[Entry]:
+        """Inspections that nobody has answered yet, least certain first."""
+        with self.store.transaction("read") as session:
+            return [entry_of(row) for row in session.scalars(_undecided().limit(limit))]
+
+    def count_undecided(self, limit: int = 10_000) -> int:
+        """How many nobody has answered; ``limit`` stands for that many or more."""
+        some = select(CatalogueRow.at).where(CatalogueRow.review_state == "none").limit(limit).subquery()
+        with self.store.transaction("read") as session:
+            return session.scalar(select(func.count()).select_from(some)) or 0
+
+    def neighbours(self, inspection_id: str) -> tuple[str | None, str | None]:
+        """Ids of the undecided inspections before and after this one in the queue."""
+        place = tuple_(CatalogueRow.certainty, CatalogueRow.at)
+        with self.store.transaction("read") as session:
+            here = session.execute(
+                select(CatalogueRow.certainty, CatalogueRow.at).where(CatalogueRow.id == inspection_id)
+            ).one_or_none()
+            if here is None:
+                return None, None
+            after = session.scalar(_undecided().where(place > tuple_(*here)).limit(1))
+            before = session.scalar(_undecided(back=True).where(place < tuple_(*here)).limit(1))
+        return before and before.id, after and after.id
+
+    def walk(self, only_corrected: bool = True) -> Iterator[tuple[Record, Review]]:
+        """Every answered inspection with the answer that counts, oldest first."""
+        states = ("corrected",) if only_corrected else ("confirmed", "corrected")
+        at = -1
+        while True:
+            batch = (
+                select(CatalogueRow)
+                .where(CatalogueRow.review_state.in_(states), CatalogueRow.at > at)
+                .order_by(CatalogueRow.at)
+                .limit(100)
+            )
+            with self.store.transaction("read") as session:
+                rows = list(session.scalars(batch))
+                filed = session.scalars(
+                    select(InspectionRow).where(InspectionRow.id.in_([row.id for row in rows]))
+                )
+                records = {row.id: self.store.record(row) for row in filed}
+            if not rows:
+                return
+            latest = self.latest([row.id for row in rows])
+            yield from ((records[row.id], latest[row.id]) for row in rows if row.id in records)
+            at = rows[-1].at
+
+
+def check(answer: Answer, record: Record) -> None:
+    """Refuse an answer that cannot be meant.
+
+    Raises:
+        BadReview: the message says what to change.
+    """
+    if not answer.reviewer or len(answer.reviewer) > NAME_LENGTH:
+        raise BadReview(f"Say who decides: a name of up to {NAME_LENGTH} characters.")
+    if answer.verdict not in VERDICTS:
+        raise BadReview(f"The verdict is one of: {', '.join(VERDICTS)}.")
+    if not answer.class_id or len(answer.class_id) > 80:
+        raise BadReview("Name the class of the part.")
+    if answer.disposition and answer.disposition not in DISPOSITIONS:
+        raise BadReview(f"The disposition is one of: {', '.join(DISPOSITIONS)}.")
+    if len(answer.rationale) > RATIONALE_LENGTH:
+        raise BadReview(f"The rationale is longer than {RATIONALE_LENGTH} characters. Shorten it.")
+    info = describe(answer.class_id)
+    if answer.verdict == "accept" and info.is_defect:
+        raise BadReview(
+            f"An accepted part has no defect, but {info.title} is one. Choose a class of good part."
+        )
+    if answer.verdict == "reject" and not info.is_defect:
+        raise BadReview(f"A rejected part has a defect, but {info.title} is none. Choose a class of defect.")
+    if answer.verdict == "reject" and answer.disposition == "use_as_is" and not answer.rationale:
+        raise BadReview("Say in the rationale why a rejected part is to be used as it is.")
+    if answer.boxes and answer.verdict != "reject":
+        raise BadReview("Boxes mark defects, and only a rejected part has them. Remove them.")
+    if len(answer.boxes) > MOST_BOXES:
+        raise BadReview(f"More than {MOST_BOXES} boxes were drawn. Draw larger ones around groups.")
+    width, height = record.data["image"]["width"], record.data["image"]["height"]
+    for box in answer.boxes:
+        if not (0 <= box.x1 < box.x2 <= width and 0 <= box.y1 < box.y2 <= height):
+            raise BadReview(
+                f"A box leaves the picture of {width} x {height} pixels, or is empty. Draw it again."
+            )
+        if not describe(box.class_id).is_defect:
+            raise BadReview("A box marks a defect. Choose a class of defect for it.")
+
+
+def state_of(answer: Answer, record: Record) -> str:
+    """``corrected`` if a person says otherwise than the model, else ``confirmed``.
+
+    A model that was not certain has not said a verdict: deciding for it corrects nothing.
+    """
+    data = record.data
+    drawn = {(box.x1, box.y1, box.x2, box.y2, box.class_id) for box in answer.boxes}
+    found = {(box["x1"], box["y1"], box["x2"], box["y2"], box["class"]) for box in data["boxes"]}
+    same = data["verdict"] in (answer.verdict, "review") and answer.class_id == data["predicted_class"]
+    return "confirmed" if same and (answer.verdict != "reject" or drawn == found) else "corrected"
+
+
+def _undecided(back: bool = False) -> Any:
+    columns = (CatalogueRow.certainty, CatalogueRow.at)
+    in_order = [column.desc() if back else column.asc() for column in columns]
+    return select(CatalogueRow).where(CatalogueRow.review_state == "none").order_by(*in_order)
+
+
+def _review(row: ReviewRow) -> Review:
+    return Review(
+        reviewer=row.reviewer,
+        verdict=row.verdict,
+        class_id=row.class_id,
+        boxes=tuple(ReviewBox.from_dict(box) for box in row.boxes),
+        disposition=row.disposition,
+        rationale=row.rationale,
+        inspection_id=row.inspection_id,
+        created_at=row.created_at,
+        state=row.state,
+    )

@@ -1,0 +1,294 @@
+"""Find inspections again: by any filter, in any order, a page at a time.
+
+Pages are walked by key (the last line seen), never by counting off lines, so page 10,000 is as fast
+as the first. SQLite picks poorly between indexes that it has no figures on, so it is told: the lines
+of each condition are counted, up to ``FEW``. A condition with few lines leads, and they are sorted;
+if all have many, the lines are walked in the order asked for and soon fill a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, and_, func, literal, literal_column, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from flawsight.records.catalogue import microseconds, moment
+from flawsight.records.record import Record
+from flawsight.records.store import Store
+from flawsight.records.tables import CatalogueRow, InspectionRow
+
+FEW = 20_000  # lines that are sorted in some tens of milliseconds
+CHUNK = 200  # lines read at once while walking all
+_EQUAL = {  # attribute of Filter: column; the most telling first
+    "lot": "lot",
+    "part_number": "part_number",
+    "class_id": "predicted_class",
+    "model": "model",
+    "review": "review_state",
+    "verdict": "verdict",
+}
+_PAIRS = (("class_id", "verdict"), ("class_id", "confidence"), ("verdict", "confidence"))
+_BEGINS = ("number", "part_number", "lot", "serial", "name")
+_SERIES = "INSP-"
+_LAST_SIGN = "\U0010ffff"
+
+Key: TypeAlias = tuple[float, int]  # the sorted value and the moment of filing: no two lines share it
+Condition: TypeAlias = ColumnElement[bool]
+Column: TypeAlias = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What to look for; what is empty or ``None`` does not matter.
+
+    Attributes:
+        text: what the number, part number, lot, serial number or file name begins with.
+        since, until: filed at or after, filed before; aware.
+        confidence_from, confidence_to: bounds of the model's confidence, both included, 0..1.
+        review: one of ``catalogue.REVIEW_STATES``.
+        model: name and version.
+    """
+
+    text: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    part_number: str = ""
+    lot: str = ""
+    class_id: str = ""
+    verdict: str = ""
+    confidence_from: float | None = None
+    confidence_to: float | None = None
+    review: str = ""
+    model: str = ""
+
+    def is_empty(self) -> bool:
+        return all(getattr(self, field.name) in ("", None) for field in fields(self))
+
+
+@dataclass(frozen=True)
+class Order:
+    """By ``column``, then by time."""
+
+    title: str
+    column: str
+    descending: bool
+
+
+ORDERS = {
+    "newest": Order("Newest first", "at", True),
+    "oldest": Order("Oldest first", "at", False),
+    "least_confident": Order("Least confident first", "confidence", False),
+    "most_confident": Order("Most confident first", "confidence", True),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the history."""
+
+    id: str
+    number: str
+    created_at: datetime
+    name: str
+    verdict: str
+    predicted_class: str
+    confidence: float
+    part_number: str
+    lot: str
+    serial: str
+    model: str
+    review_state: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some lines, and the keys from which to go on; ``None`` at an end."""
+
+    entries: tuple[Entry, ...]
+    before: Key | None
+    after: Key | None
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Every value that occurs and may be filtered by."""
+
+    classes: tuple[str, ...]
+    models: tuple[str, ...]
+
+
+class History:
+    """The inspections filed in ``store``, to be searched. Safe to share between threads."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def page(
+        self,
+        wanted: Filter,
+        order: str = "newest",
+        size: int = 50,
+        *,
+        after: Key | None = None,
+        before: Key | None = None,
+    ) -> Page:
+        """``size`` lines that come ``after`` a key, or those right ``before`` one.
+
+        Raises:
+            KeyError: ``order`` is none of ``ORDERS``.
+            RecordError: the database cannot be read.
+        """
+        by = ORDERS[order]
+        with self.store.transaction("read") as session:
+            rows = _rows(session, wanted, by, size + 1, before or after, back=before is not None)
+        more, rows = len(rows) > size, rows[:size]
+        earlier, later = after is not None, more
+        if before is not None:
+            rows, earlier, later = rows[::-1], more, True
+        return Page(
+            tuple(map(entry_of, rows)),
+            _key(rows[0], by) if rows and earlier else None,
+            _key(rows[-1], by) if rows and later else None,
+        )
+
+    def count(self, wanted: Filter, limit: int = 10_000) -> int:
+        """How many match; ``limit`` stands for that many or more, since counting all would be slow."""
+        with self.store.transaction("read") as session:
+            conditions, _ = _plan(session, wanted, ORDERS["newest"])
+            return _count(session, and_(True, *conditions), limit)
+
+    def walk(self, wanted: Filter, order: str = "newest") -> Iterator[Record]:
+        """Every match, whole, read in small parts so that a long export holds nobody up."""
+        key: Key | None = None
+        while True:
+            with self.store.transaction("read") as session:
+                rows = _rows(session, wanted, ORDERS[order], CHUNK, key)
+                filed = select(InspectionRow).where(InspectionRow.id.in_([row.id for row in rows]))
+                found = {row.id: self.store.record(row) for row in session.scalars(filed)}
+            yield from (found[row.id] for row in rows if row.id in found)
+            if len(rows) < CHUNK:
+                return
+            key = _key(rows[-1], ORDERS[order])
+
+    def choices(self) -> Choices:
+        """The classes and models that occur."""
+        with self.store.transaction("read") as session:
+            return Choices(_distinct(session, "predicted_class"), _distinct(session, "model"))
+
+
+def _rows(
+    session: Session, wanted: Filter, order: Order, size: int, key: Key | None, back: bool = False
+) -> list[CatalogueRow]:
+    conditions, sort = _plan(session, wanted, order)
+    names = ("at",) if order.column == "at" else (order.column, "at")
+    columns = [sort(name) for name in names]
+    descending = order.descending != back
+    if key is not None:
+        place, last = tuple_(*columns), tuple_(*map(literal, key[-len(names) :]))
+        conditions.append(place < last if descending else place > last)
+    in_order = [column.desc() if descending else column.asc() for column in columns]
+    return list(session.scalars(select(CatalogueRow).where(*conditions).order_by(*in_order).limit(size)))
+
+
+def _plan(session: Session, wanted: Filter, order: Order) -> tuple[list[Condition], Column]:
+    """The conditions, of which only the leading ones may use an index, and how to name sorted columns."""
+    span = _span(session, wanted.text)
+    plain, hidden = _conditions(wanted, _plain, span), _conditions(wanted, _hidden, span)
+    alone: list[tuple[str, ...]] = [(name,) for name in plain]
+    pairs: list[tuple[str, ...]] = [pair for pair in _PAIRS if set(pair) <= set(plain)]
+    leading: tuple[str, ...]
+    for groups in (alone, pairs):
+        rows = {names: _count(session, and_(*(plain[n] for n in names)), FEW + 1) for names in groups}
+        leading = min(rows, key=lambda names: rows[names], default=())
+        if leading and rows[leading] <= FEW:
+            return [plain[name] if name in leading else hidden[name] for name in plain], _hidden
+    leading = _walked(plain, order)
+    return [plain[name] if name in leading else hidden[name] for name in plain], _plain
+
+
+def _walked(names: Container[str], order: Order) -> tuple[str, ...]:
+    """The conditions whose index has its lines in ``order``, where all conditions have many.
+
+    Within one value of an index the lines are in order of time, which is the table's own order.
+    """
+    if order.column == "confidence":
+        return (next((name for name in ("class_id", "verdict") if name in names), ""), "confidence")
+    if "class_id" in names and "verdict" in names:
+        return ("class_id", "verdict", "time")
+    return (next((name for name in _EQUAL if name in names), ""), "time")
+
+
+def _span(session: Session, text: str) -> tuple[int, int] | None:
+    """The first and last moment of the inspections whose number begins with ``text``.
+
+    Numbers follow time, so that a beginning of a number is also a stretch of time.
+    """
+    if text[: len(_SERIES)].upper() != _SERIES:
+        return None
+    column = CatalogueRow.number
+    found = select(CatalogueRow.at).where(column >= text, column < text + _LAST_SIGN).limit(1)
+    first = session.scalar(found.order_by(column))
+    last = session.scalar(found.order_by(column.desc()))
+    return (first, last) if first is not None and last is not None else (0, 0)
+
+
+def _conditions(wanted: Filter, column: Column, span: tuple[int, int] | None) -> dict[str, Condition]:
+    """Name to condition, on columns as ``column`` gives them; ``span`` as :func:`_span` gives it."""
+    found: dict[str, Condition] = {
+        name: column(target) == getattr(wanted, name)
+        for name, target in _EQUAL.items()
+        if getattr(wanted, name)
+    }
+    bounds = [column("at") >= microseconds(wanted.since)] if wanted.since else []
+    bounds += [column("at") < microseconds(wanted.until)] if wanted.until else []
+    bounds += [column("at").between(*span)] if span else []
+    if bounds:
+        found["time"] = and_(*bounds)
+    low, high = wanted.confidence_from, wanted.confidence_to
+    if low is not None or high is not None:
+        low, high = (0.0 if low is None else low), (1.0 if high is None else high)
+        found["confidence"] = column("confidence").between(low, high)
+    if wanted.text:
+        end = wanted.text + _LAST_SIGN
+        names = ("number",) if span else _BEGINS
+        found["text"] = or_(*((column(name) >= wanted.text) & (column(name) < end) for name in names))
+    return found
+
+
+def _plain(name: str) -> Any:
+    return getattr(CatalogueRow, name)
+
+
+def _hidden(name: str) -> Any:
+    """The column behind a plus sign, where SQLite uses no index for it."""
+    return literal_column(f"+catalogue.{name}", CatalogueRow.__table__.c[name].type)
+
+
+def _count(session: Session, condition: Condition, limit: int) -> int:
+    some = select(literal(1)).select_from(CatalogueRow).where(condition).limit(limit).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def _distinct(session: Session, name: str) -> tuple[str, ...]:
+    """Every value of an indexed column, by one look-up each instead of reading the whole index."""
+    column = _plain(name)
+    values: list[str] = []
+    value = session.scalar(select(func.min(column)))
+    while value is not None:
+        values.append(value)
+        value = session.scalar(select(func.min(column)).where(column > value))
+    return tuple(values)
+
+
+def _key(row: CatalogueRow, order: Order) -> Key:
+    return getattr(row, order.column), row.at
+
+
+def entry_of(row: CatalogueRow) -> Entry:
+    """The value of ``row``."""
+    values = {field.name: getattr(row, field.name) for field in fields(Entry) if field.name != "created_at"}
+    return Entry(**values, created_at=moment(row.at))

@@ -1,0 +1,424 @@
+"""The store: one folder with a SQLite database and, beside it, one folder of files an inspection.
+
+    instance/
+    ├── flawsight.db
+    ├── writers.lock             held by every process that has the store open
+    └── inspections/
+        ├── <id>/                upload.bin, original.png, heatmap.png, ...
+        └── <id>.writing/        an inspection on its way in
+
+Files first, row last: they are written and flushed under ``<id>.writing``, renamed to ``<id>``, and
+only then is the row committed. What was acknowledged is therefore always whole; what a crash cut off
+still carries its ``pending`` mark and is cleared away at the next start.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import re
+import shutil
+import sqlite3
+import time
+import uuid
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from flawsight.errors import NotFound, RecordError
+from flawsight.inspection.result import Inspection
+from flawsight.records.catalogue import catalogue_row, microseconds
+from flawsight.records.record import CONTEXT, PICTURES, Record, picture_hashes, seal
+from flawsight.records.tables import CatalogueRow, InspectionRow, NumberRow
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+UPLOAD = "upload.bin"
+PENDING = "pending"  # mark inside a folder whose row is not committed yet
+WRITING = ".writing"
+ORPHAN_AGE_S = 600.0  # younger leftovers may be of another process that is still writing, if there is one
+RECENT = 1000  # newest inspections whose mark may have outlived a crash
+LISTED = 20  # lost inspections that the log names
+BUSY_TIMEOUT_S = 30.0
+_ID = re.compile(r"[0-9a-f]{32}")
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
+
+log = logging.getLogger(__name__)
+
+
+class Store:
+    """The history in ``instance``; safe to share between threads, and to open from several processes.
+
+    Args:
+        instance: the folder; made if missing.
+        orphan_age_s: leftovers of a crash are removed on opening, while other processes have the store open
+            only those older than this many seconds.
+
+    Raises:
+        RecordError: the folder or the database cannot be used; the message says why.
+    """
+
+    def __init__(self, instance: Path, orphan_age_s: float = ORPHAN_AGE_S) -> None:
+        self.instance = Path(instance).absolute()
+        self.database = self.instance / "flawsight.db"
+        self.folder = self.instance / "inspections"
+        with self._errors("open"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._engine = _engine(self.database)
+            _migrate(self._engine)
+            self._lock = _WritersLock(self.instance / "writers.lock")
+        self._clock_doubted = False
+        self._repair(None if self._lock.alone else orphan_age_s)
+        self._lock.share()
+
+    def add(
+        self,
+        inspection: Inspection,
+        upload: bytes,
+        pictures: Mapping[str, bytes],
+        context: Mapping[str, str] | None = None,
+    ) -> Record:
+        """File ``inspection`` with the bytes as received and its encoded pictures.
+
+        ``context`` says which part it was, see ``record.CONTEXT``; what is empty is not kept.
+
+        When this returns, everything is on disk; when it raises, nothing is kept.
+
+        Raises:
+            RecordError: it cannot be written (disk full, read-only, ...).
+            ValueError: a picture's name is none of ``PICTURES``, or a key of the context is unknown.
+        """
+        if unknown := set(pictures) - set(PICTURES):
+            raise ValueError(f"Pictures must be named as in {PICTURES}, got {sorted(unknown)}")
+        if unknown := set(context or ()) - set(CONTEXT):
+            raise ValueError(f"The context may say {tuple(CONTEXT)}, got {sorted(unknown)}")
+        record_id = uuid.uuid4().hex
+        names = {name: name + _suffix(content) for name, content in pictures.items()}
+        files = {UPLOAD: upload, PENDING: b"", **{names[name]: content for name, content in pictures.items()}}
+        writing, final = self.folder / (record_id + WRITING), self.folder / record_id
+        data = inspection.to_dict()
+        if known := {key: value for key, value in (context or {}).items() if value}:
+            data["context"] = known
+        hashes = picture_hashes(pictures)
+        with self._errors("write"):
+            try:
+                _write_folder(writing, files)
+                writing.rename(final)
+                _flush_folder(self.folder)
+                with self._session(write=True) as session:
+                    row = _file_row(session, record_id, data, names, hashes)
+                    record = self.record(row)
+                    self._doubt_clock(session, record.created_at)
+            except BaseException:
+                for leftover in (writing, final):
+                    shutil.rmtree(leftover, ignore_errors=True)
+                raise
+        # The row is committed: whatever becomes of the mark, the inspection is filed.
+        (final / PENDING).unlink(missing_ok=True)
+        return record
+
+    def get(self, record_id: str) -> Record:
+        """The record ``record_id``.
+
+        Raises:
+            NotFound: there is none, or the id is not even written like one.
+            RecordError: the database cannot be read.
+        """
+        row = None
+        if _ID.fullmatch(record_id):
+            with self._errors("read"), self._session() as session:
+                row = session.get(InspectionRow, record_id)
+        if row is None:
+            raise NotFound(
+                "There is no such inspection. Look for it in the history, or inspect the part again."
+            )
+        return self.record(row)
+
+    def recent(self, limit: int = 20) -> list[Record]:
+        """The latest records, newest first."""
+        newest = select(InspectionRow).order_by(InspectionRow.created_at.desc(), InspectionRow.number.desc())
+        with self._errors("read"), self._session() as session:
+            return [self.record(row) for row in session.scalars(newest.limit(limit))]
+
+    def count(self) -> int:
+        """How many inspections are filed."""
+        with self._errors("read"), self._session() as session:
+            return session.scalar(select(func.count()).select_from(InspectionRow)) or 0
+
+    def healthy(self) -> bool:
+        """Whether the database answers and the folders can be written to."""
+        try:
+            self.count()
+        except RecordError:
+            return False
+        return all(os.access(path, os.R_OK | os.W_OK) for path in (self.instance, self.folder, self.database))
+
+    def close(self) -> None:
+        """Let go of the database's connections."""
+        self._engine.dispose()
+        self._lock.release()
+
+    def record(self, row: InspectionRow) -> Record:
+        """The value of ``row``."""
+        folder = self.folder / row.id
+        return Record(
+            id=row.id,
+            number=row.number,
+            created_at=row.created_at,
+            data=row.data,
+            upload=folder / UPLOAD,
+            pictures={name: folder / file for name, file in row.pictures.items()},
+            record_sha256=row.record_sha256,
+        )
+
+    def _doubt_clock(self, session: Session, now: datetime) -> None:
+        """Say once that the clock must have been set back: the order of numbers is right all the same."""
+        latest = session.scalar(select(func.max(InspectionRow.created_at)))
+        if latest and latest > now and not self._clock_doubted:
+            self._clock_doubted = True
+            log.warning(
+                "The clock of this computer says %s, but an inspection was filed at %s. Set the clock right; "
+                "until then dates do not follow the running numbers.",
+                now.isoformat(timespec="seconds"),
+                latest.isoformat(timespec="seconds"),
+            )
+
+    def _repair(self, older_than_s: float | None) -> None:
+        """Remove what crashed writers left behind, and say so; anything once filed is left alone.
+
+        ``None``: nobody else is writing, so whatever is unfinished stays so.
+        """
+        with self._errors("read"), self._session() as session:
+            filed = set(session.scalars(select(InspectionRow.id)))
+            newest = select(InspectionRow.id).order_by(InspectionRow.created_at.desc()).limit(RECENT)
+            recent = list(session.scalars(newest))
+        for record_id in recent:
+            with self._errors("repair"):
+                (self.folder / record_id / PENDING).unlink(missing_ok=True)
+        horizon = float("inf") if older_than_s is None else time.time() - older_than_s
+        for folder in self.folder.iterdir():
+            with self._errors("repair"):
+                if folder.name in filed or not folder.is_dir():
+                    continue
+                if folder.suffix != WRITING and not (folder / PENDING).exists():
+                    log.warning(
+                        "Folder %s belongs to no inspection in the database; it was left alone.", folder
+                    )
+                elif folder.stat().st_mtime <= horizon:
+                    shutil.rmtree(folder)
+                    log.warning("Removed %s: an inspection that was never finished.", folder)
+        missing = sorted(filed - {folder.name for folder in self.folder.iterdir()})
+        for record_id in missing[:LISTED]:
+            log.error("Inspection %s has lost its files; restore %s from a backup.", record_id, self.folder)
+        if len(missing) > LISTED:
+            log.error("So have %d more.", len(missing) - LISTED)
+
+    @contextmanager
+    def transaction(self, doing: str, write: bool = False) -> Iterator[Session]:
+        """A session in one transaction, for the other parts of the records.
+
+        Raises:
+            RecordError: the database cannot be used; ``doing`` is the verb of the message.
+        """
+        with self._errors(doing), self._session(write) as session:
+            yield session
+
+    @contextmanager
+    def _session(self, write: bool = False) -> Iterator[Session]:
+        """A session in one transaction; a writer takes the lock at its start, so it never has to retry."""
+        engine = self._engine.execution_options(flawsight_write=write)
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            session.connection()  # begin now, not at the first statement
+            yield session
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        """Turn what the disk or the database raises into a RecordError that a person can act on."""
+        try:
+            yield
+        except (OSError, SQLAlchemyError) as error:
+            log.debug("Could not %s %s", doing, self.instance, exc_info=True)
+            raise RecordError(_explain(error, doing, self.instance, self.database)) from error
+
+
+class _WritersLock:
+    """Tells whether other processes have the store open; the system lets go of it for a killed one.
+
+    Where locks are unknown or refused (some network folders), others must be expected: never ``alone``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+        self.release = weakref.finalize(self, os.close, self._file)
+        self.alone = self._try("LOCK_EX")
+
+    def share(self) -> None:
+        """From here on this process may write, and so may others."""
+        self._try("LOCK_SH", wait=True)
+
+    def _try(self, kind: str, wait: bool = False) -> bool:
+        try:
+            import fcntl
+
+            fcntl.flock(self._file, getattr(fcntl, kind) | (0 if wait else fcntl.LOCK_NB))
+        except (ImportError, OSError):
+            return False
+        return True
+
+
+def _file_row(
+    session: Session, record_id: str, data: dict[str, Any], names: dict[str, str], hashes: dict[str, str]
+) -> InspectionRow:
+    """Give the next number and insert the row. The date is taken under the lock: numbers follow time."""
+    created_at = datetime.now(UTC)
+    counting = insert(NumberRow).values(year=created_at.year, last=1)
+    counting = counting.on_conflict_do_update(index_elements=["year"], set_={"last": NumberRow.last + 1})
+    running = session.scalar(counting.returning(NumberRow.last))
+    number = f"INSP-{created_at.year}-{running:06d}"
+    row = InspectionRow(
+        id=record_id,
+        number=number,
+        created_at=created_at,
+        verdict=data["verdict"],
+        predicted_class=data["predicted_class"],
+        image_sha256=data["image"]["sha256"],
+        data=data,
+        pictures=names,
+        record_sha256=seal(data, number, created_at, hashes),
+    )
+    session.add(row)
+    session.flush()
+    session.add(catalogue_row(row, _free_moment(session, created_at)))
+    session.flush()
+    return row
+
+
+def _free_moment(session: Session, created_at: datetime) -> int:
+    """``created_at`` in microseconds since 1970, or the next that no other inspection has."""
+    at = microseconds(created_at)
+    while session.get(CatalogueRow, at) is not None:
+        at += 1
+    return at
+
+
+def _suffix(content: bytes) -> str:
+    return next((suffix for magic, suffix in _SUFFIXES.items() if content.startswith(magic)), ".bin")
+
+
+def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    folder.mkdir()
+    for name, content in files.items():
+        with (folder / name).open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    _flush_folder(folder)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make names in ``folder`` survive a power cut, where the system can."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _engine(database: Path) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite", database=str(database)),
+        connect_args={"timeout": BUSY_TIMEOUT_S},
+        json_serializer=partial(json.dumps, allow_nan=False),
+    )
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
+    return engine
+
+
+def _on_connect(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None  # transactions begin in _on_begin, not when the driver sees fit
+    _use_wal(connection)
+    connection.execute("PRAGMA synchronous = FULL")  # an acknowledged inspection outlives a power cut
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Readers and the writer work side by side.
+
+    The switch needs the file alone for a moment and does not wait for it, so two processes that
+    make a new database at once have to try again.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _on_begin(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("flawsight_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _migrate(engine: Engine) -> None:
+    """Bring the database to this program's schema, in one transaction that waits for its turn."""
+    if _revision(engine) == max(path.name.split("_")[0] for path in MIGRATIONS.glob("versions/[0-9]*.py")):
+        return  # each file is named after its revision
+    from alembic import command  # here: a tenth of a second and 20 MB that few starts need
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with engine.execution_options(flawsight_write=True).begin() as connection:
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise RecordError(
+                f"The database {engine.url.database} was made by a newer version ({error}). "
+                "Update the program."
+            ) from error
+
+
+def _revision(engine: Engine) -> str | None:
+    """The schema the database has; ``None`` if it is new."""
+    with engine.connect() as connection:
+        if not engine.dialect.has_table(connection, "alembic_version"):
+            return None
+        revision: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        return revision
+
+
+def _explain(error: Exception, doing: str, instance: Path, database: Path) -> str:
+    """What went wrong and what to do next, in one or two sentences."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    text = str(cause)
+    if getattr(cause, "errno", None) in _DISK_FULL or "disk is full" in text:
+        return f"The disk that holds {instance} is full; nothing was stored. Free some space and try again."
+    if "not a database" in text or "malformed" in text:
+        return f"The database {database} is damaged ({text}). Restore it from a backup or move it aside."
+    if "readonly" in text or getattr(cause, "errno", None) in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        return f"{instance} may not be written to. Give this user write access, or set FLAWSIGHT_INSTANCE."
+    if "locked" in text:
+        return f"The database {database} stayed busy for {BUSY_TIMEOUT_S:.0f} s. Try again in a moment."
+    return (
+        f"Could not {doing} the history in {instance} ({text}). Check the folder, or set FLAWSIGHT_INSTANCE."
+    )

@@ -1,0 +1,172 @@
+"""The tables of the history. A change here needs a migration in ``migrations/versions``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, MetaData, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """SQLite keeps no zone: store UTC, give back aware UTC."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    # Named constraints, so that a later migration can drop or change them.
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class InspectionRow(Base):
+    """One inspection. ``data`` is the whole answer; the columns beside it repeat what is searched."""
+
+    __tablename__ = "inspections"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    number: Mapped[str] = mapped_column(String(24), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    verdict: Mapped[str] = mapped_column(String(16), index=True)
+    predicted_class: Mapped[str] = mapped_column(String(80), index=True)
+    image_sha256: Mapped[str] = mapped_column(String(64), index=True)
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)
+    pictures: Mapped[dict[str, str]] = mapped_column(JSON)  # name to file name
+    record_sha256: Mapped[str] = mapped_column(String(64))
+
+
+class NumberRow(Base):
+    """The last running number given in a year; a number is never given twice."""
+
+    __tablename__ = "numbers"
+
+    year: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    last: Mapped[int]
+
+
+class UserRow(Base):
+    """A person or a program that may sign in."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)  # lower case
+    role: Mapped[str] = mapped_column(String(16))
+    password: Mapped[str | None] = mapped_column(String(255))  # salted hash; none: tokens only
+    enabled: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class TokenRow(Base):
+    """An API token of a user; only its hash is kept."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    title: Mapped[str] = mapped_column(String(80))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)  # SHA-256
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class SessionRow(Base):
+    """A browser that is signed in; the cookie holds the secret, this its hash."""
+
+    __tablename__ = "sessions"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class AttemptRow(Base):
+    """Failed sign-ins of one account or one address since the last success."""
+
+    __tablename__ = "attempts"
+
+    key: Mapped[str] = mapped_column(String(160), primary_key=True)
+    failures: Mapped[int]
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class CatalogueRow(Base):
+    """What is searched of one inspection, in a narrow row of its own.
+
+    The key is the time of filing, so that every index below is in order of time within one value, and
+    a page of any filter is one short walk along one index.
+    """
+
+    __tablename__ = "catalogue"
+
+    at: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # microseconds since 1970, UTC
+    verdict: Mapped[str] = mapped_column(String(16), index=True)
+    predicted_class: Mapped[str] = mapped_column(String(80), index=True)
+    model: Mapped[str] = mapped_column(String(120), index=True)  # name and version
+    review_state: Mapped[str] = mapped_column(String(16), index=True)  # one of catalogue.REVIEW_STATES
+    confidence: Mapped[float] = mapped_column(index=True)
+    certainty: Mapped[float]  # of good or bad: 0 unknown, 0.5 a toss-up, 1 sure
+    part_number: Mapped[str] = mapped_column(String(80, collation="NOCASE"), index=True)
+    lot: Mapped[str] = mapped_column(String(80, collation="NOCASE"), index=True)
+    serial: Mapped[str] = mapped_column(String(80, collation="NOCASE"), index=True)
+    name: Mapped[str] = mapped_column(String(200, collation="NOCASE"), index=True)  # of the image
+    number: Mapped[str] = mapped_column(String(24, collation="NOCASE"), unique=True)
+    id: Mapped[str] = mapped_column(ForeignKey("inspections.id", ondelete="CASCADE"), unique=True)
+
+    # Pairs of frequent values that hardly ever meet, and frequent values in order of confidence.
+    __table_args__ = (
+        Index("ix_catalogue_queue", "review_state", "certainty"),
+        Index("ix_catalogue_class_verdict", "predicted_class", "verdict"),
+        Index("ix_catalogue_class_confidence", "predicted_class", "confidence"),
+        Index("ix_catalogue_verdict_confidence", "verdict", "confidence"),
+    )
+
+
+class ReviewRow(Base):
+    """One answer of a person. Rows are only ever added: the latest one counts."""
+
+    __tablename__ = "reviews"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    inspection_id: Mapped[str] = mapped_column(ForeignKey("inspections.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    reviewer: Mapped[str] = mapped_column(String(80))
+    verdict: Mapped[str] = mapped_column(String(16))
+    class_id: Mapped[str] = mapped_column(String(80))
+    boxes: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(16))  # confirmed or corrected
+    disposition: Mapped[str] = mapped_column(String(16))  # empty if none was made
+    rationale: Mapped[str] = mapped_column(Text)
+
+
+class DeletionRow(Base):
+    """What a retention rule removed; the record stays when the inspections are gone."""
+
+    __tablename__ = "deletions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    by: Mapped[str] = mapped_column(String(80))
+    older_than_days: Mapped[int]
+    only_accepted: Mapped[bool]
+    inspections: Mapped[int]
+    first_number: Mapped[str] = mapped_column(String(24))
+    last_number: Mapped[str] = mapped_column(String(24))

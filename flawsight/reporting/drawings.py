@@ -1,0 +1,195 @@
+"""What a report draws: pictures, bars, the threshold scale, tick boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+
+import cv2
+import numpy as np
+from reportlab.graphics.shapes import Drawing, Line, Polygon, PolyLine, Rect, String
+from reportlab.lib.colors import white
+from reportlab.lib.utils import ImageReader
+from reportlab.pdfbase.pdfmetrics import stringWidth
+from reportlab.platypus import Flowable
+
+from flawsight.errors import RecordError
+from flawsight.reporting.style import ACCENT, BOLD, INK, MUTED, PALE, REGULAR, RULE, VERDICT_COLOURS
+
+PICTURE_DPI = 200
+JPEG_QUALITY = 88
+
+
+def percent(share: float) -> str:
+    """0.0314 to ``3.1 %``; never 0 % or 100 % for what is only nearly so."""
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 <= share < 1:
+        return "> 99.9 %"
+    return f"{100 * share:.1f} %"
+
+
+class Picture(Flowable):  # type: ignore[misc]  # reportlab ships no types
+    """An encoded image as large as fits ``width`` x ``height`` points, reduced to what print can show.
+
+    Raises:
+        RecordError: the bytes are no image.
+    """
+
+    def __init__(self, name: str, encoded: bytes, width: float, height: float) -> None:
+        super().__init__()
+        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+        if pixels is None:
+            raise RecordError(
+                "A stored picture is damaged. Restore the instance folder from a backup, or inspect again."
+            )
+        rows, columns = pixels.shape[:2]
+        scale = min(width / columns, height / rows)  # points a pixel
+        self.width, self.height = max(1.0, scale * columns), max(1.0, scale * rows)
+        reduction = scale * PICTURE_DPI / 72
+        if reduction < 1:
+            size = max(1, round(columns * reduction)), max(1, round(rows * reduction))
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        _, jpeg = cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+        self._reader = _NamedJpeg(name, jpeg.tobytes())
+
+    def wrap(self, *_: float) -> tuple[float, float]:
+        return self.width, self.height
+
+    def draw(self) -> None:
+        self.canv.drawImage(self._reader, 0, 0, self.width, self.height)
+        self.canv.setStrokeColor(RULE)  # a white board would have no edge on paper
+        self.canv.setLineWidth(0.4)
+        self.canv.rect(0, 0, self.width, self.height)
+
+
+class _NamedJpeg(ImageReader):  # type: ignore[misc]
+    """A JPEG that goes into the file as it is.
+
+    reportlab decodes an image to name it after its pixels. Naming it after its role saves that, and
+    keeps four pictures four where two are alike, as on a good part.
+    """
+
+    _dataA = None  # noqa: N815  (no transparency; reportlab's name)
+
+    def __init__(self, name: str, jpeg: bytes) -> None:
+        super().__init__(BytesIO(jpeg))
+        self._identity = name.encode() + jpeg
+
+    def getRGBData(self) -> bytes:  # noqa: N802  (reportlab's name)
+        return self._identity
+
+
+def bars(shares: Sequence[tuple[str, float]], width: float, highlight: str) -> Drawing:
+    """One horizontal bar for each (label, probability); the label ``highlight`` stands out."""
+    row, label_width, value_width = 14.0, 0.42 * width, 40.0
+    full = width - label_width - value_width
+    drawing = Drawing(width, row * len(shares))
+    for index, (label, share) in enumerate(shares):
+        bottom = drawing.height - (index + 1) * row + 3
+        strong = label == highlight
+        font = BOLD if strong else REGULAR
+        drawing.add(
+            String(
+                0,
+                bottom + 1.5,
+                fitted(label, font, 7.2, label_width - 6),
+                fontName=font,
+                fontSize=7.2,
+                fillColor=INK,
+            )
+        )
+        drawing.add(Rect(label_width, bottom, full, 8, fillColor=PALE, strokeColor=None))
+        drawing.add(
+            Rect(
+                label_width, bottom, full * share, 8, fillColor=ACCENT if strong else MUTED, strokeColor=None
+            )
+        )
+        drawing.add(
+            String(
+                width,
+                bottom + 1.5,
+                percent(share),
+                fontName=font,
+                fontSize=7.2,
+                fillColor=INK,
+                textAnchor="end",
+            )
+        )
+    return drawing
+
+
+def threshold_scale(probability: float, accept_below: float, reject_from: float, width: float) -> Drawing:
+    """Probability of a defect on a line from 0 to 100 %: accept, review and reject zones, and a pointer."""
+    drawing = Drawing(width, 44)
+    zones = (
+        ("accept", 0.0, accept_below),
+        ("review", accept_below, reject_from),
+        ("reject", reject_from, 1.0),
+    )
+    for name, start, end in zones:
+        if end <= start:
+            continue
+        drawing.add(
+            Rect(
+                start * width,
+                14,
+                (end - start) * width,
+                12,
+                fillColor=VERDICT_COLOURS[name],
+                strokeColor=white,
+            )
+        )
+        if stringWidth(name, REGULAR, 6.4) + 4 < (end - start) * width:
+            middle = (start + end) / 2 * width
+            drawing.add(
+                String(
+                    middle, 17.5, name, fontName=REGULAR, fontSize=6.4, fillColor=white, textAnchor="middle"
+                )
+            )
+    for limit in sorted({accept_below, reject_from}):
+        at = min(max(limit * width, 12), width - 12)
+        drawing.add(Line(limit * width, 10, limit * width, 26, strokeColor=INK, strokeWidth=0.6))
+        drawing.add(
+            String(
+                at, 2.5, percent(limit), fontName=REGULAR, fontSize=6.4, fillColor=MUTED, textAnchor="middle"
+            )
+        )
+    at = probability * width
+    drawing.add(Polygon([at, 27, at - 4, 34, at + 4, 34], fillColor=INK, strokeColor=None))
+    at = min(max(at, 17), width - 17)
+    drawing.add(
+        String(
+            at, 36.5, percent(probability), fontName=BOLD, fontSize=7.2, fillColor=INK, textAnchor="middle"
+        )
+    )
+    return drawing
+
+
+def tick_boxes(labels: Sequence[str], width: float, ticked: str = "") -> Drawing:
+    """Boxes in a row, each with its label, to be ticked by hand; the one labelled ``ticked`` is."""
+    drawing = Drawing(width, 13)
+    step = width / len(labels)
+    for index, label in enumerate(labels):
+        drawing.add(Rect(index * step + 0.5, 2, 8.5, 8.5, fillColor=white, strokeColor=INK, strokeWidth=0.8))
+        if label == ticked:
+            tick = [index * step + x if i % 2 == 0 else x for i, x in enumerate((2.4, 6.2, 4.2, 4.2, 7.6, 9))]
+            drawing.add(PolyLine(tick, strokeColor=INK, strokeWidth=1.4))
+        drawing.add(String(index * step + 13.5, 3.4, label, fontName=REGULAR, fontSize=8.2, fillColor=INK))
+    return drawing
+
+
+def ruled_blank(width: float) -> Drawing:
+    """A line to write on."""
+    drawing = Drawing(width, 11)
+    drawing.add(Line(0, 1.5, width, 1.5, strokeColor=RULE, strokeWidth=0.8))
+    return drawing
+
+
+def fitted(text: str, font: str, size: float, width: float) -> str:
+    """``text`` cut, with an ellipsis, to ``width`` points."""
+    if stringWidth(text, font, size) <= width:
+        return text
+    while text and stringWidth(text + "…", font, size) > width:
+        text = text[:-1]
+    return text.rstrip() + "…"

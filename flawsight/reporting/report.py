@@ -1,0 +1,528 @@
+"""One inspection as a PDF of two A4 pages, made from the record alone: nothing is analysed again.
+
+Page one is for the person at the line: what was inspected, the verdict, the pictures. Page two is for
+the file: where, how sure, by what method, and who decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from io import BytesIO
+from typing import Any, TypeAlias
+
+from reportlab import rl_config
+from reportlab.lib.colors import white
+from reportlab.lib.enums import TA_CENTER, TA_RIGHT
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.units import mm
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import Flowable, Frame, KeepInFrame, Spacer, Table
+
+from flawsight.records.record import Record
+from flawsight.records.reviews import DISPOSITIONS as DISPOSITION_LABELS
+from flawsight.records.reviews import Review
+from flawsight.reporting import style
+from flawsight.reporting.drawings import Picture, bars, percent, ruled_blank, threshold_scale, tick_boxes
+from flawsight.reporting.style import CONTENT_HEIGHT, CONTENT_WIDTH, paragraph, safe, shown
+from flawsight.taxonomy import ClassInfo, describe
+
+# Plain binary streams: spelling them out in ASCII85 costs more time than all the rest, and a quarter of size.
+rl_config.useA85 = 0
+
+REVISION = 1
+MAX_BOX_ROWS = 12
+TOP_CLASSES = 5
+GAP = 5 * mm
+GUTTER = 8.0
+FIELDS = (
+    ("Site", ("site",)),
+    ("Line", ("line",)),
+    ("Station", ("station",)),
+    ("Inspection type", ("inspection_type",)),
+    ("Part number, revision", ("part_number", "part_revision")),
+    ("Lot", ("lot",)),
+    ("Serial number", ("serial",)),
+    ("Inspector", ("inspector",)),
+)
+DISPOSITIONS = tuple(DISPOSITION_LABELS.values())
+RATIONALE_SHOWN = 700  # characters; the page has no room for more, the history keeps all
+NOT_RECORDED = "not recorded in this model file"
+Cell: TypeAlias = Flowable | list[Flowable] | str
+
+
+def build_report(record: Record, review: Review | None = None) -> bytes:
+    """The report of ``record`` as PDF bytes: always two pages, the same bytes for the same record.
+
+    ``review`` is the answer of a person that counts: it fills in the disposition, all but the signature.
+
+    Raises:
+        RecordError: a picture of the record is missing or damaged.
+    """
+    style.register_fonts()
+    buffer = BytesIO()
+    canvas = Canvas(
+        buffer, pagesize=(style.PAGE_WIDTH, style.PAGE_HEIGHT), pageCompression=1, invariant=1, lang="en"
+    )
+    _describe_file(canvas, record)
+    pages = (_first_page(record), _second_page(record, review))
+    for number, story in enumerate(pages, start=1):
+        # Shrinking is a last resort, for texts of a length nobody foresaw; a third page never comes.
+        fitted = KeepInFrame(CONTENT_WIDTH, CONTENT_HEIGHT, story, mode="shrink")
+        frame = Frame(
+            style.MARGIN, style.FOOTER_HEIGHT, CONTENT_WIDTH, CONTENT_HEIGHT,
+            leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0,
+        )  # fmt: skip
+        frame.addFromList([fitted], canvas)
+        _footer(canvas, record, number, len(pages))
+        canvas.showPage()
+    canvas.save()
+    return buffer.getvalue()
+
+
+def _describe_file(canvas: Canvas, record: Record) -> None:
+    canvas.setTitle(f"Inspection report {record.number}")
+    canvas.setSubject(f"{record.data['verdict'].upper()}: {shown(record.data['image']['name'])}")
+    canvas.setAuthor("Flawsight")
+    canvas.setCreator("Flawsight")
+    # The file is dated like the record, not like the moment of printing, so that its bytes stay the same.
+    stamp = canvas._doc._timeStamp
+    stamp.t = record.created_at.timestamp()
+    stamp.YMDhms = record.created_at.utctimetuple()[:6]
+
+
+# --- page one ---------------------------------------------------------------------------------------
+
+
+def _first_page(record: Record) -> list[Flowable]:
+    above: list[Flowable] = [_header(record), Spacer(1, 3 * mm), _fields(record), Spacer(1, 4 * mm)]
+    above += [_verdict(record.data), Spacer(1, 3 * mm), _words(record.data), Spacer(1, 4 * mm)]
+    used = sum(flowable.wrap(CONTENT_WIDTH, CONTENT_HEIGHT)[1] for flowable in above)
+    return [*above, _pictures(record, CONTENT_HEIGHT - used)]
+
+
+def _header(record: Record) -> Table:
+    right = ParagraphStyle("right", parent=style.BODY, alignment=TA_RIGHT)
+    number = ParagraphStyle("number", parent=style.CLASS_TITLE, alignment=TA_RIGHT)
+    filed = "" if record.number.startswith("INSP-") else " · not kept in a history"
+    date = f"{record.created_at:%Y-%m-%d %H:%M:%S} {record.created_at.tzname()}{filed}"
+    left = [
+        paragraph("Inspection report", style.TITLE),
+        paragraph("Flawsight · visual inspection of one part", style.SMALL),
+    ]
+    rows = [[left, [paragraph(safe(record.number), number), paragraph(date, right)]]]
+    return _table(
+        rows,
+        [0.5, 0.5],
+        [("LINEBELOW", (0, 0), (-1, -1), 1.2, style.INK), ("BOTTOMPADDING", (0, 0), (-1, -1), 5)],
+    )
+
+
+def _fields(record: Record) -> Table:
+    context = record.data.get("context") or {}
+    image = record.data["image"]
+    width = CONTENT_WIDTH / 4 - 10
+    cells: list[Cell] = []
+    for label, keys in FIELDS:
+        known = ", ".join(str(context[key]) for key in keys if context.get(key))
+        value = paragraph(safe(known, 48)) if known else ruled_blank(width)
+        cells.append([paragraph(label, style.LABEL), value])
+    size = f"{image['width']} × {image['height']} pixels; not calibrated, lengths are in pixels"
+    cells += [
+        [paragraph("Image file", style.LABEL), paragraph(safe(image["name"], 110))], "",
+        [paragraph("Image size and scale", style.LABEL), paragraph(size)], "",
+    ]  # fmt: skip
+    rows = [cells[start : start + 4] for start in range(0, len(cells), 4)]
+    spans = [("SPAN", (0, 2), (1, 2)), ("SPAN", (2, 2), (3, 2)), ("RIGHTPADDING", (0, 0), (-1, -1), 10)]
+    return _table(rows, [0.25] * 4, [*spans, ("BOTTOMPADDING", (0, 0), (-1, -1), 3)])
+
+
+def _verdict(data: Mapping[str, Any]) -> Table:
+    verdict = data["verdict"]
+    word = ParagraphStyle(
+        "word", parent=style.TITLE, fontSize=19, leading=23, textColor=white, alignment=TA_CENTER
+    )
+    found = [
+        paragraph(_headline(data), style.CLASS_TITLE),
+        paragraph(safe(data["reason"], 300)),
+        Spacer(1, 1.5),
+        paragraph(f"Criterion: {_criterion(data['thresholds'])}", style.SMALL),
+    ]
+    colour = style.VERDICT_COLOURS[verdict]
+    look = [
+        ("BACKGROUND", (0, 0), (0, 0), colour),
+        ("BACKGROUND", (1, 0), (1, 0), style.PALE),
+        ("BOX", (0, 0), (-1, -1), 1, colour),
+        ("VALIGN", (0, 0), (-1, -1), "MIDDLE"),
+        *(
+            (side, (0, 0), (-1, -1), 7)
+            for side in ("TOPPADDING", "BOTTOMPADDING", "LEFTPADDING", "RIGHTPADDING")
+        ),
+    ]
+    return _table([[paragraph(verdict.upper(), word), found]], [0.28, 0.72], look)
+
+
+def _headline(data: Mapping[str, Any]) -> str:
+    """What the verdict is about. Only a rejection states a defect."""
+    info = describe(data["predicted_class"])
+    title, confidence = safe(info.title, 80), percent(data["confidence"])
+    match data["verdict"]:
+        case "accept":
+            return "Good part" if info.is_defect else f"{title} · {confidence}"
+        case "review":
+            return f"Not decided. Most probable: {title} · {confidence}"
+        case "unknown":
+            return "Not decided: unlike the known parts"
+        case _:
+            return f"{title} · {confidence}" if info.is_defect else "Defect of uncertain type"
+
+
+def _criterion(thresholds: Mapping[str, float]) -> str:
+    accept, reject = thresholds["accept_below"], thresholds["reject_from"]
+    if accept == reject:
+        return f"probability of a defect below {percent(accept)} is accepted, from there on rejected."
+    return (
+        f"probability of a defect below {percent(accept)} is accepted, from {percent(reject)} on rejected, "
+        "in between reviewed by a person."
+    )
+
+
+def _words(data: Mapping[str, Any]) -> Table:
+    """Description, causes and next step. Causes are named only where a defect may be."""
+    verdict, info = data["verdict"], describe(data["predicted_class"])
+    suspected = verdict in ("review", "reject") and info.is_defect
+    rows: list[list[Cell]] = []
+    if verdict != "unknown" and (suspected or not info.is_defect):
+        name = "What is seen" if verdict != "review" else "Looks like"
+        rows.append([paragraph(name, style.STRONG), paragraph(safe(info.description, 400))])
+    if suspected:
+        rows.append(
+            [
+                paragraph("Severity", style.STRONG),
+                paragraph(f"{safe(info.severity)} (a starting point; your own criterion decides)"),
+            ]
+        )
+    if suspected and info.likely_causes:
+        causes = "; ".join(safe(cause, 160) for cause in info.likely_causes[:5])
+        rows.append(
+            [
+                paragraph("Likely causes", style.STRONG),
+                paragraph(f"To be checked, none is established: {causes}."),
+            ]
+        )
+    rows.append([paragraph("Next step", style.STRONG), paragraph(safe(next_step(verdict, info), 400))])
+    return _table(rows, [0.18, 0.82], [("BOTTOMPADDING", (0, 0), (-1, -1), 2)])
+
+
+def next_step(verdict: str, info: ClassInfo) -> str:
+    """What to do with the part now; page and report say the same."""
+    match verdict:
+        case "accept":
+            return "Release to the next step." if info.is_defect else info.recommended_action
+        case "unknown":
+            return (
+                "Hold the part. Check that the right part, the right side and the usual light were in the "
+                "picture, take it again, and let a person decide if the answer stays the same."
+            )
+        case "review":
+            return "Hold the part until a person has looked at it and decided."
+        case _:
+            return info.recommended_action if info.is_defect else "Hold the part and have it reviewed."
+
+
+def _pictures(record: Record, height: float) -> Table:
+    """The four pictures, as large as the ``height`` that is left allows."""
+    columns, width, each = _arrangement(record.data["image"], height)
+    captions = _captions(record.data)
+
+    def cell(name: str) -> Cell:
+        caption = paragraph(captions[name], style.SMALL)
+        if name not in record.pictures:
+            return [paragraph("This picture was not recorded.", style.SMALL), caption]
+        return [Picture(name, record.read(name), width, each), Spacer(1, 2), caption]
+
+    with ThreadPoolExecutor(4) as pool:  # decoding leaves the interpreter lock alone
+        cells = list(pool.map(cell, captions))
+    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
+    # Padding that grows to the right spreads the gutters so that both outer edges stay flush.
+    look = [("LEFTPADDING", (i, 0), (i, -1), GUTTER * i / columns) for i in range(columns)]
+    return _table(rows, [1 / columns] * columns, [*look, ("BOTTOMPADDING", (0, 0), (-1, -1), 5)])
+
+
+def _arrangement(image: Mapping[str, Any], height: float) -> tuple[int, float, float]:
+    """Columns, and the room of one picture (width, height) in points: whichever shows the part largest."""
+
+    def room(columns: int) -> tuple[float, float]:
+        caption = 36 if columns == 4 else 16  # narrow columns need up to three lines
+        width = (CONTENT_WIDTH - GUTTER * (columns - 1)) / columns
+        return width, max(12 * mm, height * columns / 4 - caption)
+
+    def scale(columns: int) -> float:
+        width, each = room(columns)
+        clear_gain = 1.0 if columns == 2 else 0.8  # two in a row reads best, unless much is lost
+        return clear_gain * min(width / float(image["width"]), each / float(image["height"]))
+
+    columns = max((2, 4, 1), key=scale)
+    return columns, *room(columns)
+
+
+def _captions(data: Mapping[str, Any]) -> dict[str, str]:
+    accepted, boxes = data["verdict"] == "accept", len(data["boxes"])
+    title = safe(describe(data["heatmap"]["class"]).title, 40)
+    regions = "no region is marked" if not boxes else "1 region" if boxes == 1 else f"{boxes} regions"
+    return {
+        "original": "<b>1 Original</b>, as inspected",
+        "heatmap": "<b>2 Heat map</b>"
+        + ("" if accepted else f" for {title}")
+        + ": an explanation, not a measurement",
+        "boxes": f"<b>3 Boxes</b>: {regions}",
+        "edges": "<b>4 Sobel edges</b>" + (": nothing is marked" if accepted else " inside the hot region"),
+    }
+
+
+# --- page two ---------------------------------------------------------------------------------------
+
+
+def _second_page(record: Record, review: Review | None) -> list[Flowable]:
+    data = record.data
+    return [
+        _continued(record), Spacer(1, 3 * mm),
+        _heading("Where"), *_where(data), Spacer(1, GAP),
+        _heading("How sure"), _confidence(data), Spacer(1, GAP),
+        _heading("Method"), _method(data), Spacer(1, GAP),
+        _heading("Disposition"), _disposition(review),
+    ]  # fmt: skip
+
+
+def _continued(record: Record) -> Table:
+    right = ParagraphStyle("right", parent=style.SMALL, alignment=TA_RIGHT)
+    verdict = f"<b>{record.data['verdict'].upper()}</b> · {safe(record.data['image']['name'], 60)}"
+    rows = [
+        [
+            paragraph(f"Inspection report {safe(record.number)}, continued", style.SMALL),
+            paragraph(verdict, right),
+        ]
+    ]
+    return _table(rows, [0.5, 0.5], [])
+
+
+def _heading(text: str) -> Table:
+    look = [("LINEBELOW", (0, 0), (-1, -1), 0.6, style.RULE), ("BOTTOMPADDING", (0, 0), (-1, -1), 2)]
+    return _table([[paragraph(text, style.HEADING)]], [1.0], look)
+
+
+def _where(data: Mapping[str, Any]) -> list[Flowable]:
+    """The box table, the highest scores first."""
+    if not data["boxes"]:
+        none = (
+            "No region is marked."
+            if data["verdict"] == "accept"
+            else ("No region stands out clearly enough to be boxed; see the heat map.")
+        )
+        return [Spacer(1, 2), paragraph(none)]
+    image = data["image"]
+    boxes = sorted(data["boxes"], key=lambda box: -box["score"])
+    head = ("#", "Class", "x1", "y1", "x2", "y2", "Width × height", "Area share", "Score")
+    rows: list[list[Cell]] = [[paragraph(text, style.LABEL) for text in head]]
+    for index, box in enumerate(boxes[:MAX_BOX_ROWS], start=1):
+        width, height = box["x2"] - box["x1"], box["y2"] - box["y1"]
+        share = width * height / (image["width"] * image["height"])
+        corners = (str(box[key]) for key in ("x1", "y1", "x2", "y2"))
+        title = paragraph(safe(describe(box["class"]).title, 40))
+        size = f"{width} × {height}"
+        rows.append([str(index), title, *corners, size, percent(share), percent(box["score"])])
+    look = [
+        ("LINEBELOW", (0, 0), (-1, -1), 0.3, style.RULE),
+        ("TOPPADDING", (0, 0), (-1, -1), 1.2),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 1.2),
+    ]
+    table = _table(rows, [0.05, 0.27, 0.08, 0.08, 0.08, 0.08, 0.15, 0.11, 0.10], look)
+    note = "Pixels from the top left corner of the picture; x2 and y2 lie just outside the box."
+    if (more := len(boxes) - MAX_BOX_ROWS) > 0:
+        note = (
+            f"The {MAX_BOX_ROWS} highest of {len(boxes)} are shown; the other {more} are in the JSON "
+            f"of this inspection. {note}"
+        )
+    return [table, Spacer(1, 1.5 * mm), paragraph(note, style.SMALL)]
+
+
+def _confidence(data: Mapping[str, Any]) -> Table:
+    gutter = 16
+    width = CONTENT_WIDTH / 2 - gutter / 2
+    thresholds, probability = data["thresholds"], data["defect_probability"]
+    top = list(data["probabilities"].items())[:TOP_CLASSES]
+    shares = [(shown(describe(class_id).title, 60), share) for class_id, share in top]
+    highlight = shown(describe(data["predicted_class"]).title, 60)
+    left = [
+        paragraph("Calibrated probability of the top classes", style.LABEL),
+        Spacer(1, 2),
+        bars(shares, width, highlight),
+    ]
+    limits = thresholds["accept_below"], thresholds["reject_from"]
+    distance = _distance(probability, *limits)
+    if data["verdict"] == "unknown":
+        distance += " The verdict does not rest on them: the image is unlike the known parts."
+    right = [
+        paragraph("Calibrated probability of a defect, against the thresholds", style.LABEL),
+        Spacer(1, 2),
+        threshold_scale(probability, *limits, width),
+        paragraph(distance, style.SMALL),
+    ]
+    return _table(
+        [[left, right]],
+        [0.5, 0.5],
+        [("LEFTPADDING", (1, 0), (1, 0), gutter / 2), ("TOPPADDING", (0, 0), (-1, -1), 3)],
+    )
+
+
+def _distance(probability: float, accept_below: float, reject_from: float) -> str:
+    """How far from changing: points of percent to each limit."""
+
+    def points(limit: float) -> str:
+        side = "below" if probability < limit else "above"
+        return f"{100 * abs(probability - limit):.1f} points {side}"
+
+    if accept_below == reject_from:
+        return f"{points(accept_below)} the limit between accept and reject."
+    return f"{points(accept_below)} the limit for acceptance, {points(reject_from)} the limit for rejection."
+
+
+def _method(data: Mapping[str, Any]) -> Table:
+    model, method = data["model"], data["method"]
+    metrics = method.get("metrics") or {}
+    preprocessing = method.get("preprocessing") or {}
+    facts = (
+        ("Model", f"{model['name']}, version {model['version']}"),
+        ("Model file SHA-256", model["sha256"]),
+        ("Training manifest SHA-256", method.get("manifest_sha256") or NOT_RECORDED),
+        ("Engine", method.get("engine") or NOT_RECORDED),
+        ("Preprocessing", _pairs(preprocessing) or NOT_RECORDED),
+        ("Explanation", data["heatmap"]["method"]),
+        ("Validated recall", rate_with_interval(metrics.get("recall"))),
+        ("Validated overkill", rate_with_interval(metrics.get("overkill"))),
+        ("Last check on known parts", method.get("last_check") or "not recorded"),
+    )
+    rows: list[list[Cell]] = [
+        [paragraph(name, style.FACT), paragraph(safe(value, 220))] for name, value in facts
+    ]
+    return _table(rows, [0.24, 0.76], [("TOPPADDING", (0, 0), (-1, -1), 0.8)])
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in values.items())
+
+
+def rate_with_interval(metric: Any) -> str:
+    """A rate as ``97.1 % (95 % interval 94.0 % to 98.9 %)``.
+
+    ``metric`` is ``{"value", "low", "high"}``, a bare number, or ``None`` when the model file has none.
+    """
+    match metric:
+        case {
+            "value": float() | int() as value,
+            "low": float() | int() as low,
+            "high": float() | int() as high,
+        }:
+            return f"{percent(value)} (95 % interval {percent(low)} to {percent(high)})"
+        case {"value": float() | int() as value} | (float() | int() as value):
+            return f"{percent(value)} (interval not recorded)"
+        case _:
+            return NOT_RECORDED
+
+
+def _disposition(review: Review | None) -> Table:
+    line = CONTENT_WIDTH - 16
+    third = line / 3
+    name: Flowable = ruled_blank(third - 12)
+    date: Flowable = ruled_blank(third)
+    rationale: list[Flowable] = [ruled_blank(line), Spacer(1, 3 * mm), ruled_blank(line)]
+    decided: list[Flowable] = []
+    ticked = ""
+    if review:
+        ticked = DISPOSITION_LABELS.get(review.disposition, "")
+        name, date = paragraph(safe(review.reviewer, 48)), paragraph(_moment(review.created_at))
+        if review.rationale:
+            rationale = [paragraph(safe(_shortened(review.rationale), len(review.rationale)))]
+        decided = [paragraph(_decided(review)), Spacer(1, 2 * mm)]
+    sign = _table(
+        [
+            [name, ruled_blank(third - 12), date],
+            [paragraph(text, style.LABEL) for text in ("Printed name", "Signature", "Date")],
+        ],
+        [1 / 3] * 3,
+        [("VALIGN", (0, 0), (-1, 0), "BOTTOM")],
+        width=line,
+    )
+    meaning = (
+        "By signing, the named person confirms having judged this part, or its pictures, and takes the "
+        "decision ticked above. The verdict of the program is advice to that person."
+    )
+    content: list[Flowable] = [
+        *decided, tick_boxes(DISPOSITIONS, line, ticked), Spacer(1, 2 * mm),
+        paragraph("Rationale", style.LABEL), Spacer(1, 2 * mm), *rationale,
+        Spacer(1, (4 if review else 7) * mm), sign, Spacer(1, 1.5 * mm), paragraph(meaning, style.SMALL),
+    ]  # fmt: skip
+    look = [
+        ("BOX", (0, 0), (-1, -1), 0.8, style.INK),
+        *(
+            (side, (0, 0), (-1, -1), 8)
+            for side in ("TOPPADDING", "BOTTOMPADDING", "LEFTPADDING", "RIGHTPADDING")
+        ),
+    ]
+    return _table([[content]], [1.0], look)
+
+
+def _shortened(rationale: str) -> str:
+    if len(rationale) <= RATIONALE_SHOWN:
+        return rationale
+    return rationale[:RATIONALE_SHOWN].rsplit(" ", 1)[0] + " … (the history has all of it)"
+
+
+def _decided(review: Review) -> str:
+    """What the person decided, and whether that is what the model said."""
+    verdict = "NOT A PART FOR THIS MODEL" if review.verdict == "unknown" else review.verdict.upper()
+    told = "as the model said" if review.state == "confirmed" else "not what the model said"
+    return f"<b>Reviewed: {verdict}</b>, {safe(describe(review.class_id).title, 60)} ({told})"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} {moment.tzname()}"
+
+
+# --- both -------------------------------------------------------------------------------------------
+
+
+def _footer(canvas: Canvas, record: Record, page: int, pages: int) -> None:
+    left, right = style.MARGIN, style.PAGE_WIDTH - style.MARGIN
+    canvas.setStrokeColor(style.RULE)
+    canvas.line(left, 16 * mm, right, 16 * mm)
+    canvas.setFont(style.BOLD, 6.8)
+    canvas.setFillColor(style.INK)
+    canvas.drawString(left, 12.6 * mm, f"{record.number} · revision {REVISION}")
+    canvas.setFont(style.REGULAR, 6.8)
+    canvas.drawCentredString((left + right) / 2, 12.6 * mm, "AI-assisted; disposition by the named person")
+    canvas.drawRightString(right, 12.6 * mm, f"Page {page} of {pages}")
+    canvas.setFillColor(style.MUTED)
+    canvas.setFont(style.REGULAR, 6)
+    canvas.drawString(left, 9.4 * mm, f"SHA-256 of the image   {record.data['image']['sha256']}")
+    canvas.drawString(left, 6.8 * mm, f"SHA-256 of the record  {record.record_sha256}")
+
+
+def _table(
+    rows: Sequence[Sequence[Cell]],
+    shares: Sequence[float],
+    look: Sequence[tuple[Any, ...]],
+    width: float = CONTENT_WIDTH,
+) -> Table:
+    """A table of ``width`` points in columns of ``shares``, without padding unless ``look`` adds some."""
+    bare = [
+        (side, (0, 0), (-1, -1), 0) for side in ("TOPPADDING", "BOTTOMPADDING", "LEFTPADDING", "RIGHTPADDING")
+    ]
+    text: list[tuple[Any, ...]] = [
+        ("FONT", (0, 0), (-1, -1), style.REGULAR, style.BODY.fontSize, style.BODY.leading)
+    ]
+    text += [("TEXTCOLOR", (0, 0), (-1, -1), style.INK), ("VALIGN", (0, 0), (-1, -1), "TOP")]
+    return Table(
+        rows, colWidths=[share * width for share in shares], style=[*bare, *text, *look], hAlign="LEFT"
+    )
