@@ -1,0 +1,60 @@
+"""What form and API share: the upload they take and the JSON they give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, jsonify, request, url_for
+
+from flawsight.errors import EmptyUpload
+from flawsight.records import Record
+
+NAME_LENGTH = 200  # characters of a client's file name that are kept
+
+
+def uploaded() -> tuple[bytes, str]:
+    """The bytes of the field ``file`` and what the sender calls it.
+
+    Raises:
+        EmptyUpload: there is no such field, or no file was chosen.
+    """
+    upload = request.files.get("file")
+    if upload is None:
+        raise EmptyUpload("No file arrived. Choose an image and send it in the form field 'file'.")
+    return upload.read(), display_name(upload.filename or "")
+
+
+def display_name(name: str) -> str:
+    """The last part of a client's file name, without control characters, for showing only."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(sign for sign in last if sign.isprintable()).strip()[-NAME_LENGTH:] or "unnamed"
+
+
+def to_json(record: Record) -> Response:
+    """The inspection as filed, with its number, time and links."""
+    return jsonify(describe(record))
+
+
+def describe(record: Record) -> dict[str, Any]:
+    """``flawsight.inspection/1`` plus ``id``, ``number``, ``created_at``, ``links``.
+
+    Links are paths on this server: what the asker calls the server is not ours to repeat.
+    """
+
+    def link(endpoint: str, kind: str | None = None) -> str:
+        return url_for(f"inspections.{endpoint}", inspection_id=record.id, kind=kind)
+
+    return {
+        **record.data,
+        "id": record.id,
+        "number": record.number,
+        "created_at": record.created_at.isoformat(),
+        "record_sha256": record.record_sha256,
+        "links": {
+            "self": url_for("api.show", inspection_id=record.id),
+            "page": link("show"),
+            "pdf": link("report"),
+            "json": link("as_json"),
+            "pictures": {kind: link("picture", kind) for kind in record.pictures},
+        },
+    }

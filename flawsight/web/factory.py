@@ -1,0 +1,50 @@
+"""The application factory."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from flawsight import __version__
+from flawsight.inspection.inspector import Inspector
+from flawsight.records import Accounts, Store
+from flawsight.reporting.drawings import percent
+from flawsight.settings import PROJECT_ROOT, Settings
+from flawsight.web import api, bench, health, history, inspections, pages, review, samples, security, users
+from flawsight.web.problems import register_problems
+from flawsight.web.service import Service
+
+FEATURES = (
+    pages.bp, inspections.bp, history.bp, history.api, review.bp, review.api, bench.bp, samples.bp, api.bp,
+    health.bp, users.bp,
+)  # fmt: skip
+FORM_OVERHEAD = 64 * 1024  # room for the other fields and the boundaries around an upload
+
+
+def create_app(settings: Settings, inspector: Inspector | None = None, store: Store | None = None) -> Flask:
+    """The web application.
+
+    Args:
+        inspector: instead of loading ``settings.model``.
+        store: instead of opening the one in ``settings.instance``.
+
+    Raises:
+        RecordError: the instance folder cannot be used.
+        SettingsError: other computers could use it without signing in.
+    """
+    app = Flask(
+        "flawsight",
+        root_path=str(PROJECT_ROOT),
+        template_folder="templates",
+        static_folder="static",
+        instance_path=str(settings.instance.absolute()),
+    )
+    service = Service(settings, inspector, store)
+    app.extensions["flawsight"] = service
+    app.config["MAX_CONTENT_LENGTH"] = service.max_bytes + FORM_OVERHEAD
+    app.jinja_env.filters["percent"] = percent
+    app.jinja_env.globals["version"] = __version__
+    security.protect(app, settings, Accounts(service.store))
+    register_problems(app)
+    for feature in FEATURES:
+        app.register_blueprint(feature)
+    return app

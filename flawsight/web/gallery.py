@@ -1,0 +1,52 @@
+"""The sample gallery: what lies in one folder, under names a person can read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from flawsight.errors import NotFound
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+
+
+@dataclass(frozen=True)
+class SampleImage:
+    """One image of the gallery: ``name`` is the file's own, ``title`` is for people."""
+
+    name: str
+    title: str
+    path: Path
+
+
+def list_samples(folder: Path) -> list[SampleImage]:
+    """The images directly in ``folder``, by name; none if there is no such folder."""
+    if not folder.is_dir():
+        return []
+    files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return [
+        SampleImage(path.name, _title(path.stem), path)
+        for path in sorted(files, key=lambda path: path.name.lower())
+    ]
+
+
+def find_sample(folder: Path, name: str) -> SampleImage:
+    """The sample called ``name``: looked up in the listing, so no path from outside is ever opened.
+
+    Raises:
+        NotFound: the listing has no such name.
+    """
+    for sample in list_samples(folder):
+        if sample.name == name:
+            return sample
+    raise NotFound(
+        "There is no sample of that name. Go back to the start page and pick one from the gallery."
+    )
+
+
+def _title(stem: str) -> str:
+    """``tile_crack-2`` as "Tile crack 2"."""
+    spaced = re.sub(r"(?<=[A-Za-z])(?=\d)", " ", re.sub(r"[_\W]+", " ", stem))
+    title = " ".join(spaced.split()) or stem
+    return title[:1].upper() + title[1:]

@@ -1,0 +1,404 @@
+"""The history: search, filter, export, and delete by rule. The address holds the filter."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import date, datetime, timedelta
+from io import StringIO
+from typing import Any
+
+from flask import (
+    Blueprint,
+    Response,
+    flash,
+    jsonify,
+    redirect,
+    render_template,
+    request,
+    stream_with_context,
+    url_for,
+)
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response as AnyResponse
+
+from flawsight.errors import FlawsightError
+from flawsight.inspection.result import VERDICTS
+from flawsight.records.catalogue import REVIEW_STATES
+from flawsight.records.record import CONTEXT, Record
+from flawsight.records.retention import Deletion, Retention, Rule
+from flawsight.records.search import ORDERS, Entry, Filter, History, Key
+from flawsight.taxonomy import ClassInfo
+from flawsight.taxonomy import describe as describe_class
+from flawsight.web import answer
+from flawsight.web.auth import current_user, requires
+from flawsight.web.security import csrf
+from flawsight.web.service import service
+from flawsight.web.view import headline, spoken_time
+
+PAGE = 50
+COUNTED = 10_000  # above this the page says "more than"
+FIELDS = ("q", "from", "to", "part", "lot", "class", "verdict", "min", "max", "review", "model", "order")
+REVIEW_WORDS = {"none": "Not reviewed", "confirmed": "Confirmed", "corrected": "Corrected"}
+LONGEST_RULE = 36_500  # days
+
+bp = Blueprint("history", __name__, url_prefix="/history")
+api = Blueprint("history_api", __name__, url_prefix="/api/v1")
+csrf.exempt(api)
+
+
+class BadFilter(FlawsightError):
+    """A filter in the address means nothing."""
+
+    code = "bad_filter"
+    status = 400
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the list, in words."""
+
+    entry: Entry
+    info: ClassInfo
+    headline: str
+    created_text: str
+    review: str
+    part: str
+
+
+@bp.get("")
+def index() -> str | AnyResponse:
+    if "" in request.args.values():  # a form sends every field; the address keeps those that say something
+        return redirect(_address(_said(request.args)))
+    wanted, order, place = parse(request.args)
+    history = History(service().store)
+    page = history.page(wanted, order, PAGE, **place)
+    choices = history.choices()
+    said = {key: value for key, value in _said(request.args).items() if key in FIELDS}
+    return render_template(
+        "history.html",
+        lines=[_line(entry) for entry in page.entries],
+        count_text=_count_text(history.count(wanted, COUNTED + 1)),
+        filtered=not wanted.is_empty(),
+        said=said,
+        classes=[describe_class(class_id) for class_id in choices.classes],
+        models=choices.models,
+        verdicts=VERDICTS,
+        reviews=REVIEW_WORDS,
+        orders=ORDERS,
+        newer=page.before and _address({**said, "before": spell(page.before)}),
+        older=page.after and _address({**said, "after": spell(page.after)}),
+    )
+
+
+@bp.get("/history.csv")
+def as_csv() -> Response:
+    return export_csv(*parse(request.args)[:2])
+
+
+@bp.get("/history.json")
+def as_json() -> Response:
+    return export_json(*parse(request.args)[:2])
+
+
+@bp.get("/retention")
+@requires("admin")
+def retention() -> str:
+    rule = _rule(request.args) if "days" in request.args else None
+    it = Retention(service().store)
+    return render_template(
+        "retention.html",
+        rule=rule,
+        count=it.count(rule) if rule else None,
+        log=[(deletion, spoken_time(deletion.created_at)) for deletion in it.log()],
+        longest=LONGEST_RULE,
+    )
+
+
+@bp.post("/retention")
+@requires("admin")
+def delete_by_rule() -> AnyResponse:
+    done = Retention(service().store).apply(_rule(request.form), current_user().name or "this computer")
+    flash(
+        f"{done.inspections:,} {'inspection was' if done.inspections == 1 else 'inspections were'} deleted."
+    )
+    return redirect(url_for(".retention"), 303)
+
+
+# --- for programs ---------------------------------------------------------------------------------------
+
+
+@api.get("/inspections")
+def listed() -> Response:
+    """One page of the history; the parameters are those of the page's address."""
+    wanted, order, place = parse(request.args)
+    history = History(service().store)
+    page = history.page(wanted, order, PAGE, **place)
+    said = {key: value for key, value in _said(request.args).items() if key in FIELDS}
+    count = history.count(wanted, COUNTED + 1)
+
+    def link(name: str, key: Key | None) -> str | None:
+        return url_for(".listed", **dict[str, Any]({**said, name: spell(key)})) if key else None
+
+    return jsonify(
+        inspections=[entry_json(entry) for entry in page.entries],
+        count=min(count, COUNTED),
+        count_is_complete=count <= COUNTED,
+        next=link("after", page.after),
+        previous=link("before", page.before),
+    )
+
+
+@api.get("/inspections/history.csv")
+def csv_for_programs() -> Response:
+    return as_csv()
+
+
+@api.get("/inspections/history.json")
+def json_for_programs() -> Response:
+    return as_json()
+
+
+@api.get("/retention")
+@requires("admin")
+def deletions() -> Response:
+    return jsonify(deletions=[_deletion_json(one) for one in Retention(service().store).log()])
+
+
+@api.post("/retention")
+@requires("admin")
+def apply_rule() -> Response:
+    values = json_object()
+    rule = _rule({key: str(values[key]) for key in ("days", "which") if key in values})
+    return jsonify(_deletion_json(Retention(service().store).apply(rule, current_user().name or "a program")))
+
+
+def json_object() -> dict[str, Any]:
+    """The JSON object of the request.
+
+    Raises:
+        BadFilter: there is none.
+    """
+    try:
+        value = request.get_json(silent=True)
+    except RecursionError:  # nested without end
+        value = None
+    if not isinstance(value, dict):
+        raise BadFilter("Send a JSON object, with the header Content-Type: application/json.")
+    return value
+
+
+def entry_json(entry: Entry) -> dict[str, Any]:
+    """One line of the history as JSON."""
+    return {
+        **{field.name: getattr(entry, field.name) for field in fields(entry)},
+        "created_at": entry.created_at.isoformat(),
+        "links": {
+            "self": url_for("api.show", inspection_id=entry.id),
+            "page": url_for("inspections.show", inspection_id=entry.id),
+            "reviews": url_for("review_api.listed", inspection_id=entry.id),
+        },
+    }
+
+
+def _deletion_json(done: Deletion) -> dict[str, Any]:
+    return {
+        "created_at": done.created_at.isoformat(),
+        "by": done.by,
+        "days": done.rule.days,
+        "which": "accepted" if done.rule.only_accepted else "all",
+        "inspections": done.inspections,
+        "first_number": done.first_number,
+        "last_number": done.last_number,
+    }
+
+
+# --- what page and API share --------------------------------------------------------------------------------
+
+
+def parse(args: Mapping[str, str]) -> tuple[Filter, str, dict[str, Key]]:
+    """Filter, name of the order, and the key to go on from, as :meth:`History.page` takes them.
+
+    Raises:
+        BadFilter: a value cannot be understood.
+    """
+    order = args.get("order") or "newest"
+    last = _date(args, "to")
+    wanted = Filter(
+        text=args.get("q", "").strip(),
+        since=_midnight(_date(args, "from")),
+        until=_midnight(last + timedelta(days=1) if last else None),
+        part_number=args.get("part", "").strip(),
+        lot=args.get("lot", "").strip(),
+        class_id=args.get("class", ""),
+        verdict=_one_of(args, "verdict", VERDICTS),
+        confidence_from=_share(args, "min"),
+        confidence_to=_share(args, "max"),
+        review=_one_of(args, "review", REVIEW_STATES),
+        model=args.get("model", ""),
+    )
+    if order not in ORDERS:
+        raise BadFilter(f"There is no order {order!r}. Choose one of: {', '.join(ORDERS)}.")
+    return wanted, order, {name: _key(args[name]) for name in ("after", "before") if args.get(name)}
+
+
+def spell(key: Key) -> str:
+    """A key as the address writes it."""
+    return f"{key[0]!r}_{key[1]}"
+
+
+def export_csv(wanted: Filter, order: str) -> Response:
+    """Every match as CSV, sent while it is read."""
+    records = History(service().store).walk(wanted, order)
+    return _download(_csv_lines(records), "text/csv", "csv")
+
+
+def export_json(wanted: Filter, order: str) -> Response:
+    """Every match as one JSON object, sent while it is read."""
+    records = History(service().store).walk(wanted, order)
+    return _download(_json_parts(records), "application/json", "json")
+
+
+def _download(parts: Iterator[str], mimetype: str, ending: str) -> Response:
+    response = Response(stream_with_context(parts), mimetype=mimetype)
+    name = f"flawsight-history-{datetime.now().astimezone():%Y-%m-%d}.{ending}"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def _csv_lines(records: Iterator[Record]) -> Iterator[str]:
+    yield "\ufeff"  # so that spreadsheets read it as UTF-8
+    head: list[str] | None = None
+    for record in records:
+        row = _row(record)
+        if head is None:
+            head = list(row)
+            yield _csv_line(head)
+        yield _csv_line([_harmless(value) for value in row.values()])
+    if head is None:
+        yield _csv_line(["number"])
+
+
+def _row(record: Record) -> dict[str, Any]:
+    data = record.data
+    return {
+        "number": record.number,
+        "created_at": record.created_at.isoformat(),
+        "verdict": data["verdict"],
+        "class": data["predicted_class"],
+        "class_title": describe_class(data["predicted_class"]).title,
+        "confidence": data["confidence"],
+        "defect_probability": data["defect_probability"],
+        "boxes": len(data["boxes"]),
+        **{key: data.get("context", {}).get(key, "") for key in CONTEXT},
+        "image": data["image"]["name"],
+        "image_sha256": data["image"]["sha256"],
+        "model": f"{data['model']['name']} {data['model']['version']}",
+        "model_sha256": data["model"]["sha256"],
+        "record_sha256": record.record_sha256,
+        "id": record.id,
+    }
+
+
+def _csv_line(values: list[Any]) -> str:
+    buffer = StringIO()
+    csv.writer(buffer).writerow(values)
+    return buffer.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    """A text that a spreadsheet would run as a formula is kept a text."""
+    return (
+        f"'{value}"
+        if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+        else value
+    )
+
+
+def _json_parts(records: Iterator[Record]) -> Iterator[str]:
+    yield '{"schema": "flawsight.history/1", "inspections": ['
+    for index, record in enumerate(records):
+        yield (",\n" if index else "\n") + json.dumps(answer.describe(record))
+    yield "\n]}\n"
+
+
+# --- reading the address --------------------------------------------------------------------------------
+
+
+def _address(said: Mapping[str, str]) -> str:
+    return url_for(".index", **dict[str, Any](said))
+
+
+def _said(args: MultiDict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in args.items() if value}
+
+
+def _date(args: Mapping[str, str], name: str) -> date | None:
+    text = args.get(name)
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise BadFilter(f"{text!r} is no date for '{name}'. Write it like 2026-11-20.") from None
+
+
+def _midnight(day: date | None) -> datetime | None:
+    """The start of ``day`` where this server stands."""
+    return datetime(day.year, day.month, day.day).astimezone() if day else None
+
+
+def _share(args: Mapping[str, str], name: str) -> float | None:
+    text = args.get(name)
+    if not text:
+        return None
+    try:
+        share = float(text) / 100
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise BadFilter(f"{text!r} is no percentage for '{name}'. Write a number from 0 to 100.")
+    return share
+
+
+def _one_of(args: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
+    value = args.get(name, "")
+    if value and value not in allowed:
+        raise BadFilter(f"{value!r} is no value for '{name}'. Choose one of: {', '.join(allowed)}.")
+    return value
+
+
+def _key(text: str) -> Key:
+    value, _, at = text.partition("_")
+    try:
+        return float(value), int(at)
+    except ValueError:
+        raise BadFilter("This page of the history cannot be found. Start again at its first page.") from None
+
+
+def _rule(values: Mapping[str, str]) -> Rule:
+    days = values.get("days", "")
+    if not (days.isascii() and days.isdigit() and int(days) <= LONGEST_RULE):
+        raise BadFilter(f"{days!r} is no number of days. Write a whole number from 0 to {LONGEST_RULE}.")
+    return Rule(int(days), only_accepted=values.get("which", "accepted") == "accepted")
+
+
+# --- words ----------------------------------------------------------------------------------------------
+
+
+def _line(entry: Entry) -> Line:
+    info = describe_class(entry.predicted_class)
+    return Line(
+        entry=entry,
+        info=info,
+        headline=headline(entry.verdict, info),
+        created_text=spoken_time(entry.created_at),
+        review=REVIEW_WORDS[entry.review_state],
+        part=" · ".join(filter(None, (entry.part_number, entry.serial))),
+    )
+
+
+def _count_text(count: int) -> str:
+    if count > COUNTED:
+        return f"More than {COUNTED:,} inspections"
+    return f"{count:,} {'inspection' if count == 1 else 'inspections'}"

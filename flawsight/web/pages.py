@@ -1,0 +1,33 @@
+"""The start page."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+
+from flawsight.web.bench import context_form
+from flawsight.web.gallery import list_samples
+from flawsight.web.service import service
+from flawsight.web.view import ModelView, class_titles, summary
+
+RECENT = 8
+
+bp = Blueprint("pages", __name__)
+
+
+@bp.get("/")
+def start() -> str:
+    it = service()
+    problem = it.model_problem()
+    metadata = None if problem else it.inspector().metadata
+    return render_template(
+        "start.html",
+        model=ModelView.of(metadata) if metadata else None,
+        titles=class_titles(metadata),
+        model_problem=problem,
+        samples=list_samples(it.settings.samples),
+        samples_folder=it.settings.samples.name,
+        recent=[summary(record) for record in it.store.recent(RECENT)],
+        max_bytes=it.max_bytes,
+        **context_form(),
+        max_mb=f"{it.settings.max_upload_mb:g}",
+    )

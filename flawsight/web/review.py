@@ -1,0 +1,195 @@
+"""Review: the queue, the page where a person answers, and what was corrected as a dataset."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, send_file, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from flawsight.records import corrections
+from flawsight.records.record import Record
+from flawsight.records.reviews import (
+    DISPOSITIONS,
+    VERDICTS,
+    Answer,
+    BadReview,
+    Review,
+    ReviewBox,
+    Reviews,
+)
+from flawsight.taxonomy import describe, load_taxonomy
+from flawsight.web.auth import current_user, requires
+from flawsight.web.bench import remember, remembered
+from flawsight.web.history import entry_json, json_object
+from flawsight.web.security import csrf
+from flawsight.web.service import service
+from flawsight.web.view import ResultView, ReviewView, headline, spoken_time
+
+QUEUE = 48
+COUNTED = 10_000
+IN_MEMORY = 32 * 2**20  # bytes of a ZIP file; a larger one goes through the disk
+
+bp = Blueprint("review", __name__, url_prefix="/review")
+api = Blueprint("review_api", __name__, url_prefix="/api/v1")
+csrf.exempt(api)
+
+
+@bp.get("")
+def queue() -> str:
+    reviews = Reviews(service().store)
+    count = reviews.count_undecided(COUNTED + 1)
+    return render_template(
+        "queue.html",
+        lines=[
+            (entry, headline(entry.verdict, describe(entry.predicted_class)), spoken_time(entry.created_at))
+            for entry in reviews.undecided(QUEUE)
+        ],
+        count_text=f"More than {COUNTED:,}" if count > COUNTED else f"{count:,}",
+        count=count,
+    )
+
+
+@bp.get("/<inspection_id>")
+def show(inspection_id: str) -> str:
+    return _page(service().store.get(inspection_id))
+
+
+@bp.post("/<inspection_id>")
+@requires("inspector")
+def decide(inspection_id: str) -> AnyResponse | tuple[str, int]:
+    reviews = Reviews(service().store)
+    try:
+        answer = _answer(request.form, _sent_boxes(request.form))
+        reviews.add(inspection_id, answer)
+    except BadReview as error:
+        return _page(service().store.get(inspection_id), str(error), request.form), 400
+    _, following = reviews.neighbours(inspection_id)
+    goes_on = following and request.form.get("then") == "next"
+    flash("The answer was filed." + ("" if following else " Nothing else waits for one."))
+    target = (
+        url_for(".show", inspection_id=following)
+        if goes_on
+        else url_for("inspections.show", inspection_id=inspection_id)
+    )
+    return remember(redirect(target, 303), {**remembered(), "inspector": answer.reviewer})
+
+
+@bp.get("/corrections.zip")
+def download() -> Response:
+    """What people corrected; with ``?all=1`` also what they confirmed."""
+    archive = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - sent, and closed by the server
+    corrections.write_zip(Reviews(service().store), archive, only_corrected="all" not in request.args)
+    archive.seek(0)
+    return send_file(archive, mimetype="application/zip", download_name="corrections.zip", as_attachment=True)
+
+
+# --- for programs ---------------------------------------------------------------------------------------
+
+
+@api.get("/inspections/<inspection_id>/reviews")
+def listed(inspection_id: str) -> Response:
+    store = service().store
+    store.get(inspection_id)  # an unknown id is not an inspection without reviews
+    return jsonify(reviews=[review.to_dict() for review in Reviews(store).of(inspection_id)])
+
+
+@api.post("/inspections/<inspection_id>/reviews")
+@requires("inspector")
+def create(inspection_id: str) -> Response:
+    values = json_object()
+    boxes = values.get("boxes", [])
+    texts = ("reviewer", "verdict", "class", "disposition", "rationale")
+    if not isinstance(boxes, list) or any(not isinstance(values.get(key, ""), str) for key in texts):
+        raise BadReview("'boxes' is a list, everything else a text.")
+    answer = _answer({key: values.get(key, "") for key in texts}, [ReviewBox.from_dict(box) for box in boxes])
+    response = jsonify(Reviews(service().store).add(inspection_id, answer).to_dict())
+    response.status_code = 201
+    response.headers["Location"] = url_for(".listed", inspection_id=inspection_id)
+    return response
+
+
+@api.get("/reviews/queue")
+def queue_for_programs() -> Response:
+    """The undecided, least certain first."""
+    return jsonify(inspections=[entry_json(entry) for entry in Reviews(service().store).undecided(QUEUE)])
+
+
+@api.get("/reviews/corrections.zip")
+def download_for_programs() -> Response:
+    return download()
+
+
+# --- reading and showing --------------------------------------------------------------------------------
+
+
+def _answer(values: Mapping[str, str], boxes: list[ReviewBox]) -> Answer:
+    user = current_user()
+    verdict = values.get("verdict", "")
+    return Answer(
+        reviewer=user.name if user.id else values.get("reviewer", "").strip(),
+        verdict=verdict,
+        class_id=values.get("class", ""),
+        boxes=tuple(boxes),
+        disposition=values.get("disposition", ""),
+        rationale=values.get("rationale", "").strip().replace("\r\n", "\n"),
+    )
+
+
+def _sent_boxes(form: Mapping[str, str]) -> list[ReviewBox]:
+    """The boxes of the form; without scripts they cannot be removed, so only a rejected part keeps them."""
+    if form.get("verdict") != "reject":
+        return []
+    try:
+        boxes = json.loads(form.get("boxes") or "[]")
+    except (ValueError, RecursionError):  # no JSON, or nested without end
+        boxes = None
+    if not isinstance(boxes, list):
+        raise BadReview("The boxes did not arrive whole. Load the page again.")
+    return [ReviewBox.from_dict(box) for box in boxes]
+
+
+def _page(record: Record, problem: str = "", form: Mapping[str, str] | None = None) -> str:
+    reviews = Reviews(service().store)
+    answers = reviews.of(record.id)
+    before, after = reviews.neighbours(record.id)
+    said = form or _preset(record, answers[-1] if answers else None)
+    offered = sorted({*load_taxonomy(), *record.data["probabilities"], said["class"]} - {""})
+    return render_template(
+        "review.html",
+        view=ResultView.of(record),
+        answers=[ReviewView.of(answer) for answer in answers],
+        before=before,
+        after=after,
+        said=said,
+        model_boxes=_model_boxes(record),
+        problem=problem,
+        verdicts=VERDICTS,
+        dispositions=DISPOSITIONS,
+        classes=[describe(class_id) for class_id in offered],
+        likely=[describe(class_id) for class_id in list(record.data["probabilities"])[:5]],
+        reviewer=said.get("reviewer") or remembered().get("inspector", ""),
+    )
+
+
+def _preset(record: Record, latest: Review | None) -> dict[str, Any]:
+    """What the form says at first: the latest answer, or the model's as far as it is one."""
+    if latest:
+        boxes = [box.to_dict() for box in latest.boxes]
+        return {
+            "verdict": latest.verdict,
+            "class": latest.class_id,
+            "disposition": latest.disposition,
+            "rationale": latest.rationale,
+            "boxes": json.dumps(boxes),
+        }
+    data = record.data
+    verdict = data["verdict"] if data["verdict"] in VERDICTS else ""
+    return {"verdict": verdict, "class": data["predicted_class"], "boxes": _model_boxes(record)}
+
+
+def _model_boxes(record: Record) -> str:
+    return json.dumps([ReviewBox.from_dict(box).to_dict() for box in record.data["boxes"]])

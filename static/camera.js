@@ -1,0 +1,110 @@
+// Camera: preview, shutter, and one picture after the other by a key.
+"use strict";
+
+const camera = document.getElementById("camera");
+const video = document.getElementById("video");
+const shutter = document.getElementById("shutter");
+const device = document.getElementById("device");
+const flash = document.getElementById("flash");
+const problem = document.getElementById("camera-problem");
+const continuous = document.getElementById("continuous");
+const shots = document.getElementById("shots");
+const titles = JSON.parse(camera.dataset.titles);
+const TRIGGERS = new Set([" ", "Enter", "PageDown"]);
+const WHY = {
+  NotAllowedError: "The camera was not allowed. Allow it for this page in the browser, then reload.",
+  NotFoundError: "No camera was found. Plug one in, then reload.",
+  NotReadableError: "The camera is in use by another program. Close that, then reload.",
+};
+let stream = null;
+let count = 0;
+let busy = false;
+
+/** Show camera `id`, or at first the one on the back of a phone. */
+async function open(id) {
+  stream?.getTracks().forEach((track) => track.stop());
+  const which = id ? { deviceId: { exact: id } } : { facingMode: "environment" };
+  const size = { width: { ideal: 1920 }, height: { ideal: 1080 } };
+  stream = await navigator.mediaDevices.getUserMedia({ video: { ...which, ...size }, audio: false });
+  video.srcObject = stream;
+  const [track] = stream.getVideoTracks();
+  track.addEventListener("ended", () => fail(new Error("The camera was unplugged. Plug it in, then reload.")));
+  await video.play();
+  shutter.disabled = false;
+}
+
+function fail(error) {
+  shutter.disabled = true;
+  problem.textContent = WHY[error.name] ?? error.message;
+  document.getElementById("no-camera").hidden = false;
+}
+
+async function start() {
+  if (!navigator.mediaDevices) {
+    // Browsers lend the camera to this computer's own address and to HTTPS only.
+    fail(new Error("The browser gives no camera to a page without HTTPS. Take the picture below instead."));
+    return;
+  }
+  document.getElementById("camera-tools").hidden = false;
+  try {
+    await open();
+    const cameras = (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
+    const current = stream.getVideoTracks()[0].getSettings().deviceId;
+    device.replaceChildren(...cameras.map((one, index) =>
+      new Option(one.label || `Camera ${index + 1}`, one.deviceId, false, one.deviceId === current)));
+  } catch (error) {
+    fail(error);
+  }
+}
+
+async function inspect(file) {
+  busy = true;
+  shutter.disabled = true;
+  problem.textContent = "";
+  flash.className = "flash";
+  flash.textContent = "Inspecting…";
+  const line = resultLine(file, titles);
+  shots.prepend(line.line);
+  document.getElementById("no-shots").hidden = true;
+  document.getElementById("shots-table").hidden = false;
+  line.working();
+  try {
+    const answer = await inspectFile(file, camera.dataset.api);
+    line.done(answer);
+    flash.textContent = `${answer.verdict.toUpperCase()}: ${titles[answer.predicted_class] ?? answer.predicted_class}`;
+    flash.classList.add(answer.verdict);
+    if (!continuous.checked) window.location.assign(answer.links.page);
+  } catch (error) {
+    line.failed(error.message);
+    flash.textContent = "";
+    problem.textContent = error.message;
+  }
+  busy = false;
+  shutter.disabled = !stream?.active;
+}
+
+function shoot() {
+  if (busy || shutter.disabled || !video.videoWidth) return;
+  const still = document.createElement("canvas");
+  still.width = video.videoWidth;
+  still.height = video.videoHeight;
+  still.getContext("2d").drawImage(video, 0, 0);
+  count += 1;
+  const name = `camera ${new Date().toTimeString().slice(0, 8).replaceAll(":", ".")} ${count}.png`;
+  busy = true;
+  still.toBlob((blob) => { inspect(new File([blob], name, { type: "image/png" })); }, "image/png");
+}
+
+shutter.addEventListener("click", shoot);
+device.addEventListener("change", () => { open(device.value).catch(fail); });
+document.getElementById("snap").addEventListener("change", (event) => {
+  const [file] = event.target.files;
+  if (file && !busy) inspect(file);
+});
+document.addEventListener("keydown", (event) => {
+  if (!TRIGGERS.has(event.key) || event.repeat || event.target.matches("input, select, textarea, summary, a")) return;
+  event.preventDefault(); // also on the shutter itself, which would fire twice
+  shoot();
+});
+window.addEventListener("pagehide", () => stream?.getTracks().forEach((track) => track.stop()));
+start();

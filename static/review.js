@@ -1,0 +1,258 @@
+// Review: draw, move and size boxes by mouse, touch and keyboard. Without this file the form still works.
+"use strict";
+
+const SVG = "http://www.w3.org/2000/svg";
+const editor = document.getElementById("editor");
+const canvas = document.getElementById("canvas");
+const form = document.getElementById("decision");
+const field = document.getElementById("boxes");
+const classes = document.getElementById("class");
+const list = document.getElementById("box-list");
+const said = document.getElementById("editor-said");
+const removeButton = document.getElementById("remove-box");
+const width = Number(editor.dataset.width);
+const height = Number(editor.dataset.height);
+const CORNERS = [["x1", "y1"], ["x2", "y1"], ["x1", "y2"], ["x2", "y2"]];
+
+let boxes = JSON.parse(field.value || "[]");
+let selected = -1;
+let drag = null;
+
+const clamp = (value, low, high) => Math.min(high, Math.max(low, Math.round(value)));
+const titleOf = (id) => [...classes.options].find((option) => option.value === id)?.text ?? id;
+const isDefect = (option) => option?.dataset.defect === "1";
+
+/** The class a new box gets: the one chosen, if it is a defect, else the likeliest defect. */
+function classOfNew() {
+  if (isDefect(classes.selectedOptions[0])) return classes.value;
+  return [...classes.options].find(isDefect)?.value ?? classes.value;
+}
+
+function element(name, attributes, parent) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  parent.append(made);
+  return made;
+}
+
+function words(box, index) {
+  return `Box ${index + 1}, ${titleOf(box.class)}: left ${box.x1}, top ${box.y1}, ${box.x2 - box.x1} by ${box.y2 - box.y1} pixels`;
+}
+
+/** Draw everything anew: a handful of boxes, so nothing is kept in step by hand. */
+function draw(focus = false) {
+  field.value = JSON.stringify(boxes);
+  canvas.replaceChildren();
+  const scale = width / (canvas.clientWidth || width); // image pixels in a pixel of the screen
+  boxes.forEach((box, index) => {
+    const group = element("g", {}, canvas);
+    const size = { x: box.x1, y: box.y1, width: box.x2 - box.x1, height: box.y2 - box.y1 };
+    element("rect", { ...size, class: "halo" }, group);
+    const shape = element("rect", {
+      ...size, class: index === selected ? "box selected" : "box", tabindex: 0, role: "button",
+      "aria-label": words(box, index), "aria-pressed": index === selected, "data-index": index,
+    }, group);
+    const label = element("text", { x: box.x1, y: Math.max(box.y1 - 4 * scale, 13 * scale), "font-size": 13 * scale }, group);
+    label.textContent = index + 1;
+    if (index === selected) {
+      CORNERS.forEach(([x, y], corner) => {
+        element("circle", { cx: box[x], cy: box[y], r: 18 * scale, class: "grip", "data-corner": corner }, group);
+        element("circle", { cx: box[x], cy: box[y], r: 5 * scale, class: "dot-grip" }, group);
+      });
+      if (focus) shape.focus();
+    }
+  });
+  removeButton.disabled = selected < 0;
+  listBoxes();
+}
+
+/** The same boxes as figures: exact, and a way for whoever cannot drag. */
+function listBoxes() {
+  if (list.contains(document.activeElement)) return; // not under the typing hand
+  list.replaceChildren(...boxes.map((box, index) => {
+    const line = document.createElement("li");
+    const kind = document.createElement("select");
+    kind.setAttribute("aria-label", `Class of box ${index + 1}`);
+    for (const option of [...classes.options].filter(isDefect)) kind.append(new Option(option.text, option.value, false, option.value === box.class));
+    kind.addEventListener("change", () => { box.class = kind.value; selected = index; draw(); });
+    line.append(kind);
+    for (const [key, name] of [["x1", "left"], ["y1", "top"], ["x2", "right"], ["y2", "bottom"]]) {
+      const label = document.createElement("label");
+      const input = document.createElement("input");
+      Object.assign(input, { type: "number", value: box[key], min: 0, max: key[0] === "x" ? width : height });
+      input.setAttribute("aria-label", `Box ${index + 1}, ${name}, pixels`);
+      input.addEventListener("change", () => { change(index, { [key]: Number(input.value) }); });
+      label.append(name, input);
+      line.append(label);
+    }
+    return line;
+  }));
+}
+
+/** Set some edges of a box; it stays inside the picture, a pixel wide at least, edges in order. */
+function change(index, edges) {
+  const wanted = { ...boxes[index], ...edges };
+  const [x1, x2] = [wanted.x1, wanted.x2].map((x) => clamp(x, 0, width)).sort((a, b) => a - b);
+  const [y1, y2] = [wanted.y1, wanted.y2].map((y) => clamp(y, 0, height)).sort((a, b) => a - b);
+  Object.assign(boxes[index], { x1: Math.min(x1, width - 1), x2: Math.max(x2, x1 + 1), y1: Math.min(y1, height - 1), y2: Math.max(y2, y1 + 1) });
+  if (x1 === width) boxes[index].x2 = width;
+  if (y1 === height) boxes[index].y2 = height;
+  selected = index;
+  draw();
+}
+
+function move(index, dx, dy, from = boxes[index]) {
+  const [w, h] = [from.x2 - from.x1, from.y2 - from.y1];
+  const [x, y] = [clamp(from.x1 + dx, 0, width - w), clamp(from.y1 + dy, 0, height - h)];
+  change(index, { x1: x, y1: y, x2: x + w, y2: y + h });
+}
+
+function add(box) {
+  boxes.push({ ...box, class: classOfNew() });
+  selected = boxes.length - 1;
+  choose("reject");
+}
+
+function remove() {
+  if (selected < 0) return;
+  boxes.splice(selected, 1);
+  said.textContent = `Box ${selected + 1} was removed.`;
+  selected = Math.min(selected, boxes.length - 1);
+  draw(true);
+}
+
+function choose(verdict) {
+  const radio = form.querySelector(`input[name=verdict][value=${verdict}]`);
+  if (radio.checked) return;
+  radio.checked = true;
+  fitClass(verdict);
+}
+
+/** A class that goes with the verdict: the likeliest one, since the list is in that order. */
+function fitClass(verdict) {
+  if (verdict === "unknown" || isDefect(classes.selectedOptions[0]) === (verdict === "reject")) return;
+  const family = (option) => option.parentElement.label;
+  const fitting = [...classes.options].find((option) => isDefect(option) === (verdict === "reject"));
+  if (fitting && family(fitting)) classes.value = fitting.value;
+}
+
+function place(event) {
+  const area = canvas.getBoundingClientRect();
+  return { x: ((event.clientX - area.left) / area.width) * width, y: ((event.clientY - area.top) / area.height) * height };
+}
+
+canvas.addEventListener("pointerdown", (event) => {
+  if (event.button !== 0) return;
+  const at = place(event);
+  const { corner, index } = event.target.dataset;
+  if (corner !== undefined) {
+    const [x, y] = CORNERS[corner];
+    const box = boxes[selected];
+    drag = { kind: "corner", fixed: { x: x === "x1" ? box.x2 : box.x1, y: y === "y1" ? box.y2 : box.y1 } };
+  } else if (index !== undefined) {
+    selected = Number(index);
+    drag = { kind: "move", at, from: { ...boxes[selected] } };
+    draw(true);
+  } else {
+    drag = { kind: "new", fixed: at };
+  }
+  canvas.setPointerCapture(event.pointerId);
+  event.preventDefault();
+});
+canvas.addEventListener("pointermove", (event) => {
+  if (!drag) return;
+  const at = place(event);
+  if (drag.kind === "move") {
+    move(selected, at.x - drag.at.x, at.y - drag.at.y, drag.from);
+    return;
+  }
+  if (drag.kind === "new") {
+    const far = Math.hypot(at.x - drag.fixed.x, at.y - drag.fixed.y) * (canvas.clientWidth / width);
+    if (far < 5) return; // a click is no box
+    add({ x1: drag.fixed.x, y1: drag.fixed.y, x2: at.x, y2: at.y });
+    drag.kind = "corner";
+  }
+  change(selected, { x1: drag.fixed.x, y1: drag.fixed.y, x2: at.x, y2: at.y });
+});
+for (const end of ["pointerup", "pointercancel"]) {
+  canvas.addEventListener(end, () => {
+    if (!drag) return;
+    if (drag.kind === "new") selected = -1; // a click beside all boxes
+    drag = null;
+    draw(selected >= 0);
+    if (selected >= 0) said.textContent = words(boxes[selected], selected);
+  });
+}
+canvas.addEventListener("focusin", (event) => {
+  const index = Number(event.target.dataset.index);
+  if (drag || index === selected || Number.isNaN(index)) return;
+  selected = index;
+  draw(true);
+});
+canvas.addEventListener("keydown", (event) => {
+  const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  if (selected < 0) return;
+  if (event.key === "Delete" || event.key === "Backspace") {
+    event.preventDefault();
+    remove();
+  } else if (steps) {
+    event.preventDefault();
+    const far = event.altKey ? 1 : Math.max(1, Math.round(width / 100));
+    const [dx, dy] = steps.map((step) => step * far);
+    const box = boxes[selected];
+    if (event.shiftKey) change(selected, { x2: Math.max(box.x1 + 1, box.x2 + dx), y2: Math.max(box.y1 + 1, box.y2 + dy) });
+    else move(selected, dx, dy);
+    draw(true);
+    said.textContent = words(boxes[selected], selected);
+  }
+});
+
+function addInTheMiddle() {
+  const [w, h] = [Math.max(1, Math.round(width / 5)), Math.max(1, Math.round(height / 5))];
+  const [x1, y1] = [Math.round((width - w) / 2), Math.round((height - h) / 2)];
+  add({ x1, y1, x2: x1 + w, y2: y1 + h });
+  draw(true);
+  said.textContent = `${words(boxes[selected], selected)} was added.`;
+}
+const heat = document.getElementById("editor-heat");
+const showHeat = document.getElementById("show-heat");
+showHeat.addEventListener("change", () => { heat.hidden = !showHeat.checked; });
+document.getElementById("add-box").addEventListener("click", addInTheMiddle);
+removeButton.addEventListener("click", remove);
+document.getElementById("reset-boxes").addEventListener("click", () => {
+  boxes = JSON.parse(editor.dataset.boxes || "[]");
+  selected = -1;
+  draw();
+});
+document.getElementById("editor-tools").hidden = false;
+
+for (const radio of form.querySelectorAll("input[name=verdict]")) {
+  radio.addEventListener("change", () => fitClass(radio.value));
+}
+classes.addEventListener("change", () => {
+  // Boxes of the class before are of the new one, unless it is none of a defect.
+  if (isDefect(classes.selectedOptions[0])) {
+    const one = new Set(boxes.map((box) => box.class)).size < 2;
+    if (one) boxes.forEach((box) => { box.class = classes.value; });
+    choose("reject");
+  } else {
+    choose("accept");
+  }
+  draw();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    form.requestSubmit(form.querySelector("button[type=submit]"));
+    return;
+  }
+  const writing = event.target.matches("input:not([type=radio], [type=checkbox]), textarea, select");
+  if (writing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const follow = (id) => document.getElementById(id)?.click();
+  const keys = {
+    a: () => choose("accept"), r: () => choose("reject"), b: addInTheMiddle, n: () => follow("after"),
+    p: () => follow("before"), h: () => showHeat.click(),
+  };
+  keys[event.key]?.();
+});
+window.addEventListener("resize", () => draw());
+draw();

@@ -1,0 +1,144 @@
+// Start page: preview, drag and drop, paste, progress. Without this file the form still works.
+"use strict";
+
+const folder = document.getElementById("folder");
+const form = document.getElementById("upload");
+const input = document.getElementById("file");
+const drop = document.getElementById("drop");
+const preview = document.getElementById("preview");
+const hint = document.getElementById("drop-hint");
+const problem = document.getElementById("problem");
+const working = document.getElementById("working");
+const progress = document.getElementById("progress");
+const status = document.getElementById("status");
+const button = form.querySelector("button[type=submit]");
+
+function complain(message) {
+  problem.textContent = message;
+}
+
+function showChosen() {
+  complain("");
+  if (preview.src) URL.revokeObjectURL(preview.src);
+  const file = input.files[0];
+  preview.hidden = true;
+  drop.classList.remove("chosen");
+  button.textContent = input.files.length > 1 ? `Inspect ${input.files.length} photos` : "Inspect";
+  if (!file) return;
+  if (input.files.length > 1) {
+    hint.textContent = `${input.files.length} photos`;
+    return;
+  }
+  hint.textContent = file.name;
+  if (file.size > Number(form.dataset.maxBytes)) {
+    const limit = Number(form.dataset.maxBytes) / 2 ** 20;
+    complain(`This file is larger than the limit of ${limit} MiB. Save it smaller and choose it again.`);
+    return;
+  }
+  preview.onload = () => {
+    preview.hidden = false;
+    drop.classList.add("chosen");
+  };
+  preview.src = URL.createObjectURL(file); // a format the browser cannot show simply gets no preview
+}
+
+/** Choose `files`; of several, those that are images. */
+function take(files) {
+  const images = files.length > 1 ? files.filter(looksLikeImage) : files;
+  const chosen = new DataTransfer();
+  for (const file of images) chosen.items.add(file);
+  if (files.length && !images.length) complain("There is no image in this folder.");
+  if (!images.length) return;
+  input.files = chosen.files;
+  showChosen();
+  if (images.length < files.length) {
+    hint.textContent += `, ${files.length - images.length} other files left out`;
+  }
+}
+
+function busy(on, text) {
+  working.hidden = !on;
+  button.disabled = on;
+  status.textContent = text;
+}
+
+function upload(event) {
+  event.preventDefault();
+  complain("");
+  if (input.files.length > 1) {
+    button.disabled = true;
+    inspectMany([...input.files], form).finally(() => { button.disabled = false; });
+    return;
+  }
+  const file = input.files[0];
+  if (file.size > Number(form.dataset.maxBytes)) {
+    showChosen();
+    return;
+  }
+  const request = new XMLHttpRequest(); // fetch cannot report the progress of an upload
+  request.responseType = "json";
+  request.upload.onprogress = (step) => {
+    if (step.lengthComputable) progress.value = (100 * step.loaded) / step.total;
+  };
+  request.upload.onload = () => {
+    progress.removeAttribute("value");
+    status.textContent = "Inspecting…";
+  };
+  request.onload = () => {
+    if (request.status === 201) {
+      window.location.assign(request.response.links.page);
+      return;
+    }
+    busy(false, "");
+    complain(request.response?.error?.message ?? "The server gave no answer that can be read. Try again.");
+  };
+  request.onerror = () => {
+    busy(false, "");
+    complain("The server cannot be reached. Check that Flawsight is still running, then try again.");
+  };
+  const body = new FormData();
+  body.append("file", file, file.name);
+  for (const [name, value] of partContext()) body.append(name, value);
+  progress.value = 0;
+  busy(true, "Uploading…");
+  request.open("POST", form.dataset.api);
+  request.send(body);
+}
+
+function highlight(event) {
+  event.preventDefault();
+  drop.classList.toggle("over", event.type === "dragover");
+}
+
+input.addEventListener("change", showChosen);
+form.addEventListener("submit", upload);
+drop.addEventListener("dragover", highlight);
+drop.addEventListener("dragleave", highlight);
+drop.addEventListener("drop", async (event) => {
+  highlight(event);
+  take(await droppedFiles(event.dataTransfer));
+});
+document.addEventListener("paste", (event) => {
+  const time = new Date().toTimeString().slice(0, 8).replaceAll(":", ".");
+  const files = [...event.clipboardData.files].filter(looksLikeImage);
+  if (!files.length) return; // text goes where it was meant to go
+  event.preventDefault();
+  // A copied picture has no name of its own.
+  take(files.map((file) => (file.name === "image.png" ? new File([file], `pasted ${time}.png`, { type: file.type }) : file)));
+});
+folder.addEventListener("change", () => take([...folder.files]));
+document.getElementById("choose-folder").addEventListener("click", () => folder.click());
+document.getElementById("more-ways").hidden = false;
+input.multiple = true; // without scripts one at a time is sent
+for (const sample of document.querySelectorAll("form[data-busy]")) {
+  sample.addEventListener("submit", () => {
+    sample.classList.add("busy");
+    status.textContent = "Inspecting the sample…";
+  });
+}
+// Coming back with the browser's Back button must not show a page that still waits.
+window.addEventListener("pageshow", () => {
+  busy(false, "");
+  for (const sample of document.querySelectorAll("form.busy")) sample.classList.remove("busy");
+  if (input.files.length) showChosen();
+});
