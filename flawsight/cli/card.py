@@ -1,0 +1,34 @@
+"""``python -m flawsight card``: the model card, from the results of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from flawsight.atomic import write_text
+from flawsight.errors import FlawsightError
+from flawsight.learning.card import model_card
+from flawsight.settings import PROJECT_ROOT
+
+
+@click.command()
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=PROJECT_ROOT / "results_unified.json",
+    help="Results of the run; by default those of the shipped model.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=PROJECT_ROOT / "MODEL_CARD.md",
+    help="Where the card is written; by default MODEL_CARD.md of the project.",
+)
+def card(results: Path, out: Path) -> None:
+    """Write the model card with the figures of a training run."""
+    if not results.is_file():
+        raise FlawsightError(f"There are no results at {results}. Make them with `python training.py`.")
+    write_text(out, model_card(json.loads(results.read_text(encoding="utf-8"))))
+    click.echo(f"Wrote {out.name}.")
