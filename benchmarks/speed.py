@@ -1,0 +1,148 @@
+"""One inspection, one report, one start, one folder, each against bare ONNX Runtime in the same run.
+
+``python benchmarks/speed.py`` prints the figures as JSON; ``make bench`` puts them into
+``docs/performance.md``.
+"""
+
+from __future__ import annotations
+
+import flawsight  # noqa: F401  # first: it says how many threads NumPy takes
+
+# isort: split
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from common import PART, ROOT, TRAINED, Server, median_ms, serving, untrained, upload
+
+from flawsight.imaging import decode
+from flawsight.inspection.engines import load_engine
+from flawsight.inspection.inspector import Inspector
+from flawsight.preprocessing import prepare
+
+TIMES = 30
+FOLDER_IMAGES = 400
+INSPECTIONS = 1000
+CORES = len(os.sched_getaffinity(0))
+
+
+def measure(model: Path, folder: Path) -> dict[str, float]:
+    """All figures of ``model``: times in ms unless the name says otherwise, memory in MiB."""
+    data = PART.read_bytes()
+    figures = forward(model, data) | explanation(model, data) | starts(model, folder)
+    with serving(model, folder / "start") as server:  # a later start, as nearly all of them are
+        figures |= answer(server, data)
+        figures |= memory(server, data)
+    small = untrained(folder / "small.onnx", side=224, stride=32)
+    figures["forward_224"] = forward(small, data)["forward"]
+    with serving(small, folder / "two") as server:
+        figures["answer_224"] = answer(server, data)["answer"]
+    return figures | directory(model, data, folder)
+
+
+def forward(model: Path, data: bytes) -> dict[str, float]:
+    """The bare network on the prepared picture, on one thread and on all."""
+    batch = _input(model, data)
+    one, every = _session(model, 1), _session(model, CORES)
+    return {
+        "forward": median_ms(lambda: one.run(None, {"image": batch}), TIMES),
+        "forward_all_threads": median_ms(lambda: every.run(None, {"image": batch}), TIMES),
+    }
+
+
+def explanation(model: Path, data: bytes) -> dict[str, float]:
+    """Class map, answer, heat map and boxes as a share of the forward pass."""
+    inspector = Inspector(load_engine(model, threads=1))
+    steps = [inspector.inspect_bytes(data, "part.png").timing_ms for _ in range(TIMES)]
+    return {"explain_share": median(step["explain"] for step in steps) / median(s["forward"] for s in steps)}
+
+
+def starts(model: Path, folder: Path) -> dict[str, float]:
+    """Seconds from starting the process to the first healthy answer with the model loaded."""
+    taken = []
+    for _ in range(4):
+        with serving(model, folder / "start") as server:
+            taken.append(server.start_s)
+    return {"start_s": median(taken[1:])}  # the first makes the database
+
+
+def answer(server: Server, data: bytes) -> dict[str, float]:
+    """From sending the upload to the whole JSON, over HTTP; by then the pictures are on disk. And its PDF."""
+    with closing(server.connect()) as connection:
+        inspection = json.loads(upload(connection, data)[1])
+        taken = median_ms(lambda: upload(connection, data), TIMES)
+
+        def report() -> None:
+            connection.request("GET", inspection["links"]["pdf"])
+            assert connection.getresponse().read().startswith(b"%PDF")
+
+        return {"answer": taken, "report": median_ms(report, TIMES)}
+
+
+def memory(server: Server, data: bytes) -> dict[str, float]:
+    """Resident memory of the server half-way and at the end of ``INSPECTIONS`` inspections."""
+    with closing(server.connect()) as connection:
+        for _ in range(INSPECTIONS // 2):
+            upload(connection, data)
+        half = server.memory_mb()
+        for _ in range(INSPECTIONS // 2):
+            upload(connection, data)
+    return {"memory_half_mb": half, "memory_mb": server.memory_mb()}
+
+
+def directory(model: Path, data: bytes, folder: Path) -> dict[str, float]:
+    """Images a second of the command line, starting included, and of bare ONNX Runtime on all cores."""
+    images = folder / "images"
+    images.mkdir()
+    for number in range(FOLDER_IMAGES):
+        shutil.copyfile(PART, images / f"{number:04}.png")
+    command = ["-m", "flawsight", "inspect", str(images), "--model", str(model)]
+    start = perf_counter()
+    subprocess.run(
+        [sys.executable, *command, "--json", str(folder / "lines.json")],
+        cwd=ROOT, check=True, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    return {"folder_per_s": FOLDER_IMAGES / (perf_counter() - start), "raw_per_s": raw(model, data)}
+
+
+def raw(model: Path, data: bytes) -> float:
+    """The better of one session with batches of 8 on all cores, and one single-threaded pass a core."""
+    picture = _input(model, data)
+    batch = np.repeat(picture, 8, axis=0)
+    every, one = _session(model, CORES), _session(model, 1)
+    batched = 8 * 1000 / median_ms(lambda: every.run(None, {"image": batch}), 5)
+    with ThreadPoolExecutor(CORES) as pool:
+
+        def round_of_passes() -> None:
+            list(pool.map(lambda _: one.run(None, {"image": picture}), range(16 * CORES)))
+
+        single = 16 * CORES * 1000 / median_ms(round_of_passes, 3)
+    return max(batched, single)
+
+
+def _input(model: Path, data: bytes) -> Any:
+    return prepare(decode(data), load_engine(model).metadata.preprocessing)[0][None]
+
+
+def _session(model: Path, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        chosen = TRAINED if TRAINED.exists() else untrained(place / "untrained.onnx")
+        print(json.dumps(measure(chosen, place), indent=1))

@@ -1,0 +1,282 @@
+"""What a quality engineer does all day, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+from web_client import cracked, encoded, surface
+
+
+def inspected(page: Page) -> str:
+    """The id of a freshly inspected cracked part."""
+    page.goto("/")
+    page.get_by_role("button", name="Inspect sample: MT Crack 1").click()
+    page.wait_for_url("**/inspections/*")
+    return page.url.rsplit("/", 1)[1]
+
+
+def drawn(page: Page) -> list[dict[str, int]]:
+    boxes: list[dict[str, int]] = page.evaluate("JSON.parse(document.getElementById('boxes').value)")
+    return boxes
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """From one place of the picture to another, given as shares of its sides."""
+    area = page.locator("#canvas").bounding_box()
+    assert area
+    points = [(area["x"] + x * area["width"], area["y"] + y * area["height"]) for x, y in (start, end)]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    page.mouse.move(*points[1], steps=5)
+    page.mouse.up()
+
+
+# --- review ---------------------------------------------------------------------------------------------
+
+
+def test_a_box_is_drawn_moved_and_sized_by_mouse_and_filed(page: Page) -> None:
+    number = inspected(page)
+    page.goto(f"/review/{number}")
+    page.locator("#editor").scroll_into_view_if_needed()
+    before = drawn(page)
+    drag(page, (0.7, 0.7), (0.9, 0.9))
+    *kept, new = drawn(page)
+    assert kept == before
+    for key, expected in {"x1": 112, "y1": 89.6, "x2": 144, "y2": 115.2}.items():  # of 160 x 128 pixels
+        assert abs(new[key] - expected) <= 1
+    drag(page, (0.8, 0.8), (0.7, 0.8))
+    moved = drawn(page)[-1]
+    assert (
+        abs(moved["x1"] - 96) <= 1
+        and moved["y1"] == new["y1"]
+        and moved["x2"] - moved["x1"] == new["x2"] - new["x1"]
+    )
+    drag(page, (moved["x2"] / 160, moved["y2"] / 128), (2.0, 2.0))  # far outside: the box ends at the edge
+    assert (drawn(page)[-1]["x2"], drawn(page)[-1]["y2"]) == (160, 128)
+    page.get_by_label("Your name").fill("A. Kern")
+    page.get_by_label("Scrap").check()
+    page.get_by_role("button", name="File", exact=True).click()
+    page.wait_for_url("**/inspections/*")
+    expect(page.locator(".answers")).to_contain_text("A. Kern")
+    expect(page.locator(".answers")).to_contain_text("corrected · Scrap")
+
+
+def test_the_keyboard_alone_draws_moves_sizes_and_removes_a_box(page: Page) -> None:
+    page.goto(f"/review/{inspected(page)}")
+    first = len(drawn(page))
+    page.get_by_role("button", name="Add a box").press("Enter")
+    box = drawn(page)[-1]
+    assert len(drawn(page)) == first + 1
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    moved = drawn(page)[-1]
+    assert (moved["x1"], moved["y1"]) == (box["x1"] + 2, box["y1"] + 2)
+    page.keyboard.press("Shift+ArrowLeft")
+    assert drawn(page)[-1]["x2"] == moved["x2"] - 2 and drawn(page)[-1]["x1"] == moved["x1"]
+    expect(page.locator("#editor-said")).to_contain_text(f"Box {first + 1}, Crack")
+    page.keyboard.press("Delete")
+    assert len(drawn(page)) == first
+
+
+def test_figures_can_be_typed_instead_of_dragged(page: Page) -> None:
+    page.goto(f"/review/{inspected(page)}")
+    page.get_by_label("Box 1, left, pixels").fill("7")
+    page.get_by_label("Box 1, left, pixels").press("Tab")
+    assert drawn(page)[0]["x1"] == 7
+
+
+def test_a_finger_draws_a_box(phone: Page) -> None:
+    phone.goto(f"/review/{inspected(phone)}")
+    before = len(drawn(phone))
+    phone.evaluate(
+        """() => {
+            const canvas = document.getElementById("canvas"), area = canvas.getBoundingClientRect();
+            canvas.setPointerCapture = () => {};  // a made-up finger cannot be captured
+            for (const [type, share] of [["pointerdown", 0.6], ["pointermove", 0.9], ["pointerup", 0.9]])
+                canvas.dispatchEvent(new PointerEvent(type, {
+                    pointerId: 7, pointerType: "touch", bubbles: true, button: 0,
+                    clientX: area.left + share * area.width, clientY: area.top + share * area.height }));
+        }"""
+    )
+    assert len(drawn(phone)) == before + 1
+    assert phone.evaluate("getComputedStyle(document.getElementById('canvas')).touchAction") == "none"
+    assert phone.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_verdict_and_class_follow_each_other(page: Page) -> None:
+    page.goto(f"/review/{inspected(page)}")
+    page.keyboard.press("a")
+    expect(page.get_by_label("Accept")).to_be_checked()
+    assert page.locator("#class option:checked").get_attribute("data-defect") == ""
+    page.keyboard.press("r")
+    assert page.locator("#class option:checked").get_attribute("data-defect") == "1"
+    page.get_by_label("Class", exact=True).select_option("MT_Free")
+    expect(page.get_by_label("Accept")).to_be_checked()
+
+
+def test_an_accepted_part_is_filed_though_the_model_drew_boxes(page: Page) -> None:
+    page.goto(f"/review/{inspected(page)}")
+    page.keyboard.press("a")
+    page.get_by_label("Your name").fill("A. Kern")
+    page.get_by_label("Your name").press("Control+Enter")
+    expect(page.get_by_role("status").first).to_contain_text("The answer was filed")
+
+
+def test_the_queue_is_walked_with_keys(page: Page) -> None:
+    for _ in range(2):
+        inspected(page)
+    page.goto("/review")
+    page.get_by_role("link", name="Start with the least certain").click()
+    page.wait_for_url(re.compile("/review/[0-9a-f]{32}"))
+    first = page.url
+    page.keyboard.press("n")
+    page.wait_for_url(lambda address: address != first)
+    page.keyboard.press("p")
+    page.wait_for_url(first)
+
+
+# --- history --------------------------------------------------------------------------------------------
+
+
+def test_a_filter_is_set_kept_in_the_address_and_exported(page: Page) -> None:
+    inspected(page)
+    page.goto("/history")
+    page.get_by_text("Filters and order").click()
+    page.get_by_label("Verdict").select_option("reject")
+    page.get_by_role("button", name="Apply").click()
+    page.wait_for_url("**/history?verdict=reject")
+    expect(page.get_by_label("Verdict")).to_have_value("reject")
+    assert page.locator(".history tbody tr").count() >= 1
+    assert "accept" not in page.locator(".history tbody").inner_text().lower()
+    with page.expect_download() as started:
+        page.get_by_role("link", name="CSV").click()
+    assert "reject" in Path(started.value.path()).read_text(encoding="utf-8-sig")
+
+
+def test_history_and_review_fit_a_phone(phone: Page) -> None:
+    inspected(phone)
+    for address in ("/history", "/history?verdict=reject", "/review", "/history/retention"):
+        phone.goto(address)
+        assert phone.evaluate("document.documentElement.scrollWidth") == 390, address
+
+
+# --- context --------------------------------------------------------------------------------------------
+
+
+def test_the_part_is_remembered_without_sending_anything(page: Page, cracked_file: Path) -> None:
+    page.goto("/")
+    page.locator("#context summary").click()
+    page.get_by_label("Part number").fill("MT-4711")
+    with page.expect_response(re.compile("/bench/context")):
+        page.get_by_label("Part number").press("Enter")  # a scanner's Enter: on to the next field
+    expect(page.get_by_label("Revision")).to_be_focused()
+    page.reload()
+    expect(page.locator("#context-now")).to_have_text("MT-4711")
+    page.get_by_label("Photo of the part").set_input_files(cracked_file)
+    page.get_by_role("button", name="Inspect", exact=True).click()
+    page.wait_for_url("**/inspections/*")
+    expect(page.locator(".part")).to_contain_text("MT-4711")
+
+
+# --- many photos, paste, camera -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three photos at two depths, one of them broken, and a text."""
+    folder = tmp_path / "line 3"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.png").write_bytes(encoded(surface()))
+    (folder / "b.png").write_bytes(encoded(cracked())[:200])
+    (folder / "deep" / "c.png").write_bytes(encoded(cracked()))
+    (folder / "notes.txt").write_text("not a photo")
+    return folder
+
+
+def test_a_folder_is_inspected_whole_though_one_photo_is_broken(page: Page, folder: Path) -> None:
+    page.goto("/")
+    page.locator("#folder").set_input_files(folder)
+    expect(page.locator("#drop-hint")).to_have_text("3 photos, 1 other files left out")
+    page.get_by_role("button", name="Inspect 3 photos").click()
+    expect(page.locator("#batch-said")).to_have_text("Finished, 3 of 3: 1 reject, 1 accept, 1 failed")
+    lines = page.locator("#batch-lines tr")
+    expect(lines.filter(has_text="b.png")).to_contain_text("damaged or ends early")
+    lines.filter(has_text="c.png").get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("REJECT: Crack")
+
+
+def test_many_can_be_cancelled(page: Page) -> None:
+    page.goto("/")
+    page.route("**/api/v1/inspections", lambda route: None)  # never answered
+    files = [{"name": f"{n}.png", "mimeType": "image/png", "buffer": b"x"} for n in range(5)]
+    page.get_by_label("Photo of the part").set_input_files(files)  # type: ignore[arg-type]
+    page.get_by_role("button", name="Inspect 5 photos").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#batch-said")).to_have_text("Cancelled after 0 of 5")
+    expect(page.locator("#batch-lines").get_by_text("cancelled")).to_have_count(5)
+
+
+def test_a_busy_server_is_asked_again(page: Page, cracked_file: Path) -> None:
+    refused: list[int] = []
+
+    def busy_once(route: Route) -> None:
+        if refused:
+            route.continue_()
+        else:
+            refused.append(1)
+            error = '{"error": {"code": "busy", "message": "Busy."}}'
+            route.fulfill(
+                status=503, headers={"Retry-After": "1"}, content_type="application/json", body=error
+            )
+
+    page.route("**/api/v1/inspections", busy_once)
+    page.goto("/")
+    files = [{"name": f"{n}.png", "mimeType": "image/png", "buffer": encoded(surface())} for n in range(2)]
+    page.get_by_label("Photo of the part").set_input_files(files)  # type: ignore[arg-type]
+    page.get_by_role("button", name="Inspect 2 photos").click()
+    expect(page.locator("#batch-said")).to_have_text("Finished, 2 of 2: 2 accept")
+    assert refused
+
+
+def test_a_pasted_picture_is_taken_and_pasted_text_is_not(page: Page) -> None:
+    page.goto("/")
+    paste = """bytes => {
+        const clipboardData = new DataTransfer();
+        const picture = new File([new Uint8Array(bytes ?? [])], "image.png", { type: "image/png" });
+        if (bytes) clipboardData.items.add(picture);
+        else clipboardData.setData("text/plain", "MT-4711");
+        document.dispatchEvent(new ClipboardEvent("paste", { clipboardData, cancelable: true }));
+    }"""
+    page.evaluate(paste, None)
+    assert page.evaluate("document.getElementById('file').files.length") == 0
+    page.evaluate(paste, list(encoded(cracked())))
+    expect(page.locator("#drop-hint")).to_have_text(re.compile(r"^pasted \d\d\.\d\d\.\d\d\.png$"))
+    page.get_by_role("button", name="Inspect", exact=True).click()
+    page.wait_for_url("**/inspections/*")
+
+
+def test_the_camera_inspects_one_after_the_other_by_key(page: Page) -> None:
+    page.goto("/bench/camera")
+    expect(page.locator("#shutter")).to_be_enabled()
+    page.keyboard.press("Space")
+    expect(page.locator("#shots a")).to_have_count(1)
+    expect(page.locator("#flash")).to_have_text(re.compile("^(ACCEPT|REVIEW|REJECT|UNKNOWN): "))
+    expect(page.locator("#shutter")).to_be_enabled()
+    page.keyboard.press("PageDown")
+    expect(page.locator("#shots a")).to_have_count(2)
+    page.get_by_label("Stay here after each picture").uncheck()
+    page.get_by_role("button", name="Inspect", exact=True).click()
+    page.wait_for_url("**/inspections/*")
+
+
+def test_the_camera_fits_a_phone_and_says_why_it_cannot_start(phone: Page) -> None:
+    phone.add_init_script(
+        "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))"
+    )
+    phone.goto("/bench/camera")
+    expect(phone.locator("#camera-problem")).to_contain_text("was not allowed")
+    expect(phone.get_by_label("Take a picture with this device")).to_be_visible()
+    assert phone.evaluate("document.documentElement.scrollWidth") == 390

@@ -1,0 +1,73 @@
+"""Fixtures that several test files share: a tiny engine, its parts, and its twin as a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tiny_parts import SCRATCH, tiny_onnx
+
+from flawsight.imaging import encode_png
+from flawsight.inspection.engines import HEAD_KEY
+from flawsight.inspection.inspector import Inspector
+from flawsight.inspection.tiny import HEAD, METADATA, TinyEngine
+from flawsight.metadata import ONNX_KEY
+
+
+@pytest.fixture
+def inspector() -> Inspector:
+    """An inspector that needs no model file."""
+    return Inspector(TinyEngine())
+
+
+@pytest.fixture
+def good_part() -> NDArray[np.uint8]:
+    """A plain, slightly noisy grey surface, RGB (192, 256, 3)."""
+    noise = np.random.default_rng(7).normal(150, 3, (192, 256, 1))
+    return np.repeat(noise.round().astype(np.uint8), 3, axis=2)
+
+
+@pytest.fixture
+def scratched_part(good_part: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The good part with one dark scratch inside ``SCRATCH``."""
+    x1, y1, x2, y2 = SCRATCH
+    part = good_part.copy()
+    cv2.line(part, (x1 + 1, y1 + 1), (x2 - 2, y2 - 2), (40, 40, 40), 2)
+    return part
+
+
+@pytest.fixture
+def part_files(tmp_path: Path, good_part: NDArray[np.uint8], scratched_part: NDArray[np.uint8]) -> Path:
+    """A folder with ``good.png``, ``deep/scratched.png`` and a broken ``deep/broken.png``."""
+    folder = tmp_path / "parts"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "good.png").write_bytes(encode_png(good_part))
+    (folder / "deep" / "scratched.png").write_bytes(encode_png(scratched_part))
+    (folder / "deep" / "broken.png").write_bytes(encode_png(good_part)[:200])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``TinyEngine`` as an ONNX file, made of real ONNX operators."""
+    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
+    path.write_bytes(tiny_onnx({ONNX_KEY: METADATA.to_json(), HEAD_KEY: HEAD.to_text()}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def drawn_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Generated images of all three families in their publishers' layouts. Read only."""
+    from flawsight.data.generate import generate
+
+    root = tmp_path_factory.mktemp("drawn") / "data"
+    generate(root, per_class=3, seed=1)
+    return root
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that measure the memory of the process run before others fill it."""
+    items.sort(key=lambda item: item.path.name != "test_fuzz.py")  # a stable sort: all else keeps its order

@@ -1,0 +1,345 @@
+"""The history: whatever was inspected is found again, page by page, and goes only by a rule."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from factories import make_inspection, make_pictures
+from flask import Flask
+from flask.testing import FlaskClient
+from web_client import close, tiny_app, token
+
+from flawsight.inspection.result import VERDICTS
+from flawsight.records import Store
+from flawsight.records.catalogue import moment
+from flawsight.records.retention import Retention, Rule
+from flawsight.records.search import ORDERS, Filter, History
+from flawsight.records.tables import CatalogueRow
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+import history as benchmark
+
+CLASSES = {"accept": "MT_Free", "reject": "MT_Crack", "review": "PCB_open", "unknown": "MT_Fray"}
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    app = tiny_app(tmp_path)
+    yield app
+    close(app)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def store(app: Flask) -> Store:
+    store = app.extensions["flawsight"].store
+    assert isinstance(store, Store)
+    return store
+
+
+def file(
+    store: Store, verdict: str = "accept", confidence: float = 0.9, name: str = "a.png", **context: str
+) -> str:
+    """The number of a filed inspection."""
+    inspection = make_inspection(
+        verdict, CLASSES[verdict], confidence=confidence, name=name, width=64, height=48, boxes=()
+    )
+    return store.add(inspection, b"upload", make_pictures(inspection), context).number
+
+
+def numbers(store: Store, wanted: Filter = Filter(), order: str = "newest", size: int = 50) -> list[str]:  # noqa: B008
+    return [entry.number for entry in History(store).page(wanted, order, size).entries]
+
+
+# --- search ---------------------------------------------------------------------------------------------
+
+
+def test_every_filter_finds_its_own_and_nothing_else(store: Store) -> None:
+    good = file(store, "accept", 0.95, "shaft.png", part_number="P-1", lot="L1", serial="S77")
+    bad = file(store, "reject", 0.55, "tile.png", part_number="P-2", lot="L2")
+    odd = file(store, "unknown", 0.30, "100%_wood.png")
+    moments = [entry.created_at for entry in History(store).page(Filter(), "oldest").entries]
+    for wanted, expected in [
+        (Filter(), [odd, bad, good]),
+        (Filter(text="shaft"), [good]),
+        (Filter(text="SHAFT"), [good]),
+        (Filter(text="haft"), []),
+        (Filter(text="s77"), [good]),
+        (Filter(text="l2"), [bad]),
+        (Filter(text="P-"), [bad, good]),
+        (Filter(text="100%_"), [odd]),
+        (Filter(text=bad), [bad]),
+        (Filter(text=bad[:9].lower()), [odd, bad, good]),
+        (Filter(text="INSP-1999"), []),
+        (Filter(part_number="p-2"), [bad]),
+        (Filter(lot="L1"), [good]),
+        (Filter(class_id="MT_Crack"), [bad]),
+        (Filter(verdict="unknown"), [odd]),
+        (Filter(confidence_from=0.55), [bad, good]),
+        (Filter(confidence_to=0.55), [odd, bad]),
+        (Filter(confidence_from=0.4, confidence_to=0.6), [bad]),
+        (Filter(since=moments[1]), [odd, bad]),
+        (Filter(until=moments[1]), [good]),
+        (Filter(model="flawsight-unified 1.0.0"), [odd, bad, good]),
+        (Filter(model="another 2"), []),
+        (Filter(review="none"), [odd, bad, good]),
+        (Filter(review="corrected"), []),
+        (Filter(class_id="MT_Crack", verdict="accept"), []),
+        (Filter(lot="L2", verdict="reject", confidence_to=0.9, text="tile"), [bad]),
+    ]:
+        assert numbers(store, wanted) == expected, wanted
+        assert History(store).count(wanted) == len(expected), wanted
+
+
+def test_every_order_and_filter_gives_each_line_once_whatever_leads(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages forth and back against plain Python, with few lines leading and with none."""
+    benchmark.seed(store.database, 600)
+    history = History(store)
+    everything = history.page(Filter(), "oldest", 1000).entries
+    assert len(everything) == 600
+    for few in (20_000, 0):
+        monkeypatch.setattr("flawsight.records.search.FEW", few)
+        for wanted in (
+            Filter(),
+            Filter(verdict="accept"),
+            Filter(class_id="MT_Free", verdict="reject"),
+            Filter(class_id="MT_Free", verdict="accept"),
+            Filter(text="IMG_00000", confidence_from=0.9),
+            Filter(lot="L000001", review="none"),
+            Filter(since=everything[100].created_at, until=everything[400].created_at),
+        ):
+            matching = [entry for entry in everything if matches(entry, wanted)]
+            for name, order in ORDERS.items():
+                expected = sorted(
+                    matching,
+                    key=lambda e, o=order: (e.confidence if o.column == "confidence" else 0, e.created_at),  # type: ignore[misc]
+                    reverse=order.descending,
+                )
+                assert walked(history, wanted, name) == [entry.number for entry in expected], (
+                    wanted,
+                    name,
+                    few,
+                )
+            assert history.count(wanted) == len(matching)
+
+
+def matches(entry: object, wanted: Filter) -> bool:
+    value = vars(entry)
+    return (
+        wanted.verdict in ("", value["verdict"])
+        and wanted.class_id in ("", value["predicted_class"])
+        and wanted.lot in ("", value["lot"])
+        and wanted.review in ("", value["review_state"])
+        and value["name"].startswith(wanted.text)
+        and value["confidence"] >= (wanted.confidence_from or 0)
+        and (wanted.since is None or value["created_at"] >= wanted.since)
+        and (wanted.until is None or value["created_at"] < wanted.until)
+    )
+
+
+def walked(history: History, wanted: Filter, order: str) -> list[str]:
+    """All numbers, page by page to the end; on the way back the pages must be the same."""
+    forth, page = [], history.page(wanted, order, 70)
+    assert page.before is None
+    while True:
+        forth.append(page)
+        if page.after is None:
+            break
+        page = history.page(wanted, order, 70, after=page.after)
+    for earlier in reversed(forth[:-1]):
+        assert page.before is not None
+        page = history.page(wanted, order, 70, before=page.before)
+        assert page.entries == earlier.entries
+    assert page.before is None
+    return [entry.number for part in forth for entry in part.entries]
+
+
+def test_a_count_stops_at_its_limit(store: Store) -> None:
+    benchmark.seed(store.database, 300)
+    assert History(store).count(Filter(), 200) == 200
+    assert History(store).count(Filter(), 1000) == 300
+
+
+def test_choices_are_the_values_that_occur(store: Store) -> None:
+    for verdict in VERDICTS:
+        file(store, verdict)
+    choices = History(store).choices()
+    assert choices.classes == tuple(sorted(CLASSES.values()))
+    assert choices.models == ("flawsight-unified 1.0.0",)
+
+
+def test_two_inspections_of_one_microsecond_both_stay_in_the_catalogue(store: Store) -> None:
+    first, second = file(store), file(store)
+    with store.transaction("read") as session:
+        moments = [row.at for row in session.query(CatalogueRow).order_by(CatalogueRow.at)]
+    assert len(set(moments)) == 2 and numbers(store, order="oldest") == [first, second]
+
+
+def test_a_history_from_before_the_catalogue_is_found_too(tmp_path: Path) -> None:
+    with closing(Store(tmp_path)) as store:
+        kept = [file(store, "reject", part_number="P-9", name="ä.png"), file(store, "unknown")]
+        expected = History(store).page(Filter()).entries
+        database = store.database
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for table in ("catalogue", "reviews", "deletions"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("UPDATE alembic_version SET version_num = '0002'")
+        connection.execute("UPDATE inspections SET created_at = (SELECT min(created_at) FROM inspections)")
+    with closing(Store(tmp_path)) as store:
+        found = History(store).page(Filter()).entries
+        assert [entry.number for entry in found] == kept[::-1]
+        assert {e.id: (e.part_number, e.name, e.confidence) for e in found} == {
+            e.id: (e.part_number, e.name, e.confidence) for e in expected
+        }
+
+
+# --- retention ------------------------------------------------------------------------------------------
+
+
+def test_a_rule_removes_what_is_old_and_accepted_and_says_so(store: Store) -> None:
+    old_good, old_bad = file(store, "accept"), file(store, "reject")
+    new_good = file(store, "accept")
+    newest = History(store).page(Filter()).entries[0]
+    now = newest.created_at + timedelta(days=30)
+    retention = Retention(store)
+    assert retention.count(Rule(30), now) == 1 and retention.count(Rule(30, only_accepted=False), now) == 2
+    gone = History(store).page(Filter(text=old_good)).entries[0]
+    done = retention.apply(Rule(30), "A. Kern", now)
+    assert numbers(store) == [new_good, old_bad]
+    assert not (store.folder / gone.id).exists()
+    assert retention.log() == [done]
+    assert (done.by, done.inspections, done.first_number, done.last_number) == (
+        "A. Kern",
+        1,
+        old_good,
+        old_good,
+    )
+
+
+def test_a_rule_removes_more_than_one_batch_and_records_one_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flawsight.records.retention.BATCH", 2)
+    filed = [file(store) for _ in range(5)]
+    now = moment(2**52)
+    done = Retention(store).apply(Rule(0, only_accepted=False), "x", now)
+    assert done.inspections == 5 and (done.first_number, done.last_number) == (filed[0], filed[-1])
+    assert [deletion.inspections for deletion in Retention(store).log()] == [5]
+    assert list(store.folder.iterdir()) == []
+
+
+def test_a_rule_that_finds_nothing_leaves_no_record(store: Store) -> None:
+    file(store)
+    assert Retention(store).apply(Rule(1), "x").inspections == 0
+    assert Retention(store).log() == []
+
+
+def test_a_number_is_never_given_again_after_a_deletion(store: Store) -> None:
+    first = file(store)
+    Retention(store).apply(Rule(0), "x", moment(2**52))
+    assert file(store) > first
+
+
+# --- the page -------------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_what_the_address_asks_for(client: FlaskClient, store: Store) -> None:
+    good = file(store, "accept", name="shaft.png", part_number="P-1", lot="L1")
+    bad = file(store, "reject", name="<b>tile.png", part_number="P-2")
+    page = client.get("/history").text
+    assert page.index(bad) < page.index(good) and "2 inspections" in page
+    assert "<b>tile.png" not in page and "&lt;b&gt;tile.png" in page
+    page = client.get("/history?lot=L1&verdict=accept&min=50&max=99.5&from=2020-01-01&order=oldest").text
+    assert good in page and bad not in page and "1 inspection<" in page
+    assert 'value="L1"' in page and 'value="99.5"' in page
+    assert "Nothing matches" in client.get("/history?q=zebra").text
+
+
+def test_an_empty_history_says_what_to_do(client: FlaskClient) -> None:
+    assert "Inspect a part" in client.get("/history").text
+
+
+def test_empty_fields_do_not_stay_in_the_address(client: FlaskClient) -> None:
+    response = client.get("/history?q=&lot=L+1&verdict=&from=")
+    assert (response.status_code, response.location) == (302, "/history?lot=L+1")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["from=yesterday", "verdict=bad", "min=a", "max=101", "min=nan", "order=x", "after=x", "review=x"],
+)
+def test_a_filter_that_means_nothing_is_refused_with_a_hint(client: FlaskClient, query: str) -> None:
+    response = client.get(f"/history?{query}")
+    assert response.status_code == 400 and "There is nothing" not in response.text
+
+
+def test_pages_link_forth_and_back_with_the_filter(client: FlaskClient, store: Store) -> None:
+    benchmark.seed(store.database, 130)
+    first = client.get("/history?order=most_confident&review=none")
+    assert 'rel="next"' in first.text and 'rel="prev"' not in first.text
+    second = client.get(link(first.text, "next"))
+    assert "review=none" in link(second.text, "prev") and "order=most_confident" in link(second.text, "next")
+    assert 'rel="prev"' in second.text
+
+
+def link(page: str, rel: str) -> str:
+    return page.split(f'rel="{rel}" href="')[1].split('"')[0].replace("&amp;", "&")
+
+
+def test_the_csv_holds_the_filtered_rows_and_no_formula(client: FlaskClient, store: Store) -> None:
+    file(store, "accept")
+    bad = file(store, "reject", name="=cmd()", part_number="P-2", inspector="Müller")
+    response = client.get("/history/history.csv?verdict=reject")
+    assert response.mimetype == "text/csv" and ".csv" in response.headers["Content-Disposition"]
+    rows = list(csv.DictReader(StringIO(response.data.decode("utf-8-sig"))))
+    assert [(row["number"], row["image"], row["part_number"], row["inspector"]) for row in rows] == [
+        (bad, "'=cmd()", "P-2", "Müller")
+    ]
+    assert client.get("/history/history.csv?q=zebra").status_code == 200
+
+
+def test_the_json_holds_whole_inspections(
+    client: FlaskClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flawsight.records.search.CHUNK", 2)
+    filed = [file(store, "accept") for _ in range(5)]
+    found = json.loads(client.get("/history/history.json").data)["inspections"]
+    assert [one["number"] for one in found] == filed[::-1]
+    assert found[0]["context"] if "context" in found[0] else found[0]["links"]["pdf"]
+    assert json.loads(client.get("/history/history.json?q=zebra").data)["inspections"] == []
+
+
+def test_old_inspections_are_counted_before_they_are_deleted(client: FlaskClient, store: Store) -> None:
+    file(store, "accept")
+    kept = file(store, "reject")
+    assert "1 inspection falls" in client.get("/history/retention?days=0&which=accepted").text
+    form = {"days": "0", "which": "accepted", "csrf_token": token(client)}
+    page = client.post("/history/retention", data=form, follow_redirects=True).text
+    assert "1 inspection was deleted" in page
+    assert numbers(store) == [kept]
+    for days in ("-1", "x", "99999999999", ""):
+        assert client.post("/history/retention", data={**form, "days": days}).status_code == 400
+
+
+def test_thumbnails_are_made_once_and_kept(client: FlaskClient, store: Store) -> None:
+    file(store)
+    entry = History(store).page(Filter()).entries[0]
+    first = client.get(f"/inspections/{entry.id}/thumbnail")
+    assert first.mimetype == "image/png"
+    assert (store.folder / entry.id / "thumbnail.png").read_bytes() == first.data
+    assert client.get(f"/inspections/{entry.id}/thumbnail").data == first.data

@@ -1,0 +1,608 @@
+"""Networks, losses, decisions and figures: each against a second way to get the same number."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import socket
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from flawsight.data.crops import IGNORE
+from flawsight.data.samples import LabelledBox, Sample
+from flawsight.errors import DataError, ModelError, WeightsUnavailable
+from flawsight.imaging import encode_png
+from flawsight.inspection import explain
+from flawsight.inspection.decide import answer, calibrated
+from flawsight.inspection.engines import load_engine
+from flawsight.inspection.tiny import METADATA, TinyEngine
+from flawsight.learning.backbones import CamNet, build, load_imagenet, load_weights
+from flawsight.learning.calibrate import (
+    Costs,
+    calibrate,
+    choose_defect_bias,
+    choose_temperature,
+    choose_thresholds,
+    read_samples,
+)
+from flawsight.learning.config import TrainConfig
+from flawsight.learning.export import save_onnx, save_torch
+from flawsight.learning.fit import model_classes, prepare_data, real_samples
+from flawsight.learning.localisation import (
+    Localisation,
+    iou,
+    localise,
+    mask_boxes,
+    max_box_acc_v2,
+    pixel_average_precision,
+    pixel_scores,
+    truth_mask,
+)
+from flawsight.learning.module import averaging, cell_loss, image_log_probabilities, validation_score
+from flawsight.learning.scores import clopper_pearson, expected_calibration_error, scores
+from flawsight.learning.unknown import feature_statistics
+from flawsight.metadata import Decision, ModelMetadata
+from flawsight.taxonomy import load_taxonomy
+
+B0 = "efficientnet-b0"
+CLASSES = tuple(load_taxonomy())
+META = ModelMetadata(
+    name="test",
+    version="1",
+    backbone=B0,
+    classes=CLASSES,
+    defects=tuple(name for name, info in load_taxonomy().items() if info.is_defect),
+    stride=16,
+)
+DEFECT = torch.tensor([name in META.defects for name in CLASSES])
+
+
+@pytest.fixture(scope="module")
+def net() -> CamNet:
+    """B0 with random weights whose batch norms have seen a few images, so that no activation dies."""
+    torch.manual_seed(0)
+    network = build(B0, len(CLASSES), stride=16).train()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None  # a plain mean over the batches it has seen
+    with torch.no_grad():
+        for _ in range(6):
+            network(torch.randn(2, 3, 96, 96))
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def files(net: CamNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``model.pth`` and ``model.onnx`` of that network."""
+    folder = tmp_path_factory.mktemp("b0")
+    save_torch(net, META, folder / "model.pth")
+    save_onnx(net, META, folder / "model.onnx")
+    return folder
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# The network and its explanation
+
+
+def test_the_mean_of_the_class_map_is_the_logits(net: CamNet) -> None:
+    with torch.no_grad():
+        logits, features = net(noise(2, 3, 128, 96))
+        scores = net.class_map(features)
+    assert scores.shape == (2, len(CLASSES), 8, 6)
+    torch.testing.assert_close(scores.mean((2, 3)), logits, rtol=1e-4, atol=1e-4)
+
+
+def test_stride_32_has_the_same_weights_and_a_coarser_map(net: CamNet) -> None:
+    coarse = build(B0, len(CLASSES), stride=32)
+    coarse.load_state_dict(net.state_dict())
+    with torch.no_grad():
+        assert coarse.eval()(noise(1, 3, 128, 96))[1].shape[2:] == (4, 3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_our_cam_is_grad_cam_at_the_last_feature_map(net: CamNet, seed: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library imports what its own dependencies deprecate
+        from pytorch_grad_cam import GradCAM
+        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return self.net(image)[0]  # type: ignore[no-any-return]
+
+    image = noise(1, 3, 160, 128, seed=seed)
+    with torch.no_grad():
+        logits, features = net(image)
+    index = int(logits.argmax())
+    with GradCAM(Logits(), [net.backbone]) as library:
+        theirs = library(image, [ClassifierOutputTarget(index)], aug_smooth=False, eigen_smooth=False)[0]
+    head = load_head(net)
+    cells = explain.cam(features[0].numpy(), head, index)
+    assert theirs.max() > 0 and cells.max() > 0
+    ours = torch.nn.functional.interpolate(torch.from_numpy(cells)[None, None], (160, 128), mode="bilinear")
+    assert np.corrcoef(ours.numpy().ravel(), theirs.ravel())[0, 1] > 0.999
+
+
+def load_head(net: CamNet) -> explain.Head:
+    return explain.Head(net.head.weight.detach().numpy(), net.head.bias.detach().numpy())
+
+
+@pytest.mark.parametrize(("pooling", "cells"), [("mean", 3), ("top_cells", 1), ("top_cells", 5)])
+@pytest.mark.parametrize("spread", [0.5, 4.0])
+def test_training_and_serving_answer_alike(pooling: str, cells: int, spread: float) -> None:
+    meta = replace(META, decision=Decision(pooling=pooling, cells=cells))
+    maps = spread * noise(3, len(CLASSES), 4, 5)
+    trained = image_log_probabilities(maps, DEFECT, pooling, cells).exp()
+    for own, values in zip(trained.numpy(), maps.numpy(), strict=True):
+        served = answer(values.mean((1, 2)), values, meta)
+        np.testing.assert_allclose(own, served, atol=len(CLASSES) * 2e-7)  # serving sums to 1 after its floor
+        assert served.sum() == pytest.approx(1)
+
+
+def test_the_image_answer_teaches_the_cells() -> None:
+    maps = noise(2, len(CLASSES), 3, 3).requires_grad_()
+    image_log_probabilities(maps, DEFECT, "top_cells", 2)[:, 0].sum().backward()
+    assert maps.grad is not None and maps.grad.isfinite().all() and maps.grad.abs().sum() > 0
+
+
+# The loss of the cells
+
+
+def test_cells_without_a_label_teach_nothing() -> None:
+    maps = noise(1, len(CLASSES), 4, 4).requires_grad_()
+    cells = torch.full((1, 4, 4), IGNORE)
+    assert cell_loss(maps, cells, DEFECT).item() == 0
+    cells[0, 0, 0] = CLASSES.index("MT_Crack")
+    cell_loss(maps, cells, DEFECT).backward()
+    assert maps.grad is not None
+    taught = maps.grad.abs().sum(1)[0] > 0
+    assert taught.sum() == 1 and taught[0, 0]
+
+
+def test_one_defect_cell_weighs_as_much_as_all_good_ones() -> None:
+    maps = torch.zeros(1, len(CLASSES), 10, 10)
+    cells = torch.full((1, 10, 10), CLASSES.index("MT_Free"))
+    good = cell_loss(maps, cells, DEFECT)
+    cells[0, 0, 0] = CLASSES.index("MT_Crack")
+    both = cell_loss(maps, cells, DEFECT)
+    assert good.item() == pytest.approx(0.5 * np.log(len(CLASSES)), rel=1e-5)
+    assert both.item() == pytest.approx(2 * good.item(), rel=1e-5)
+
+
+def test_a_false_alarm_on_a_good_part_costs_more_than_its_share() -> None:
+    cells = torch.full((1, 10, 10), CLASSES.index("MT_Free"))
+    calm = torch.zeros(1, len(CLASSES), 10, 10)
+    calm[:, CLASSES.index("MT_Free")] = 8
+    alarm = calm.clone()
+    alarm[0, CLASSES.index("MT_Crack"), 0, 0] = 16
+    more = (cell_loss(alarm, cells, DEFECT) - cell_loss(calm, cells, DEFECT)).item()
+    assert more > 2 * 0.4 * 8 / 100
+
+
+def test_averaged_weights_follow_quickly_at_first_and_slowly_later() -> None:
+    average = averaging(0.9)._kwargs["avg_fn"]
+    old, new = torch.zeros(1), torch.ones(1)
+    assert average(old, new, 0).item() == pytest.approx(0.9)
+    assert average(old, new, 10_000).item() == pytest.approx(0.1)
+
+
+# Model files
+
+
+@pytest.mark.parametrize("size", [(96, 96), (128, 224), (320, 64), (512, 512)])
+def test_onnx_and_torch_agree(files: Path, size: tuple[int, int]) -> None:
+    onnx, torch_ = (load_engine(files / name, threads=1) for name in ("model.onnx", "model.pth"))
+    batch = noise(2, 3, *size, seed=sum(size)).numpy()
+    (logits, features), (same_logits, same_features) = onnx.run(batch), torch_.run(batch)
+    np.testing.assert_allclose(logits, same_logits, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(features, same_features, rtol=0, atol=1e-4 * np.abs(features).max())
+    assert logits.std() > 0.01 and features.std() > 0.1, "there is something to compare"
+    assert np.array_equal(onnx.head.weight, torch_.head.weight)
+    assert np.array_equal(onnx.head.bias, torch_.head.bias)
+    assert onnx.metadata == torch_.metadata == META
+
+
+def test_one_image_answers_alike_alone_and_in_a_batch(files: Path) -> None:
+    engine = load_engine(files / "model.onnx", threads=1)
+    batch = noise(3, 3, 96, 128).numpy()
+    np.testing.assert_allclose(engine.run(batch)[0][1:2], engine.run(batch[1:2])[0], atol=1e-5)
+
+
+def test_a_model_file_is_data_alone(files: Path, net: CamNet) -> None:
+    content = torch.load(files / "model.pth", weights_only=True)
+    assert set(content) == {"metadata", "state_dict"}
+    assert ModelMetadata.from_json(content["metadata"]) == META
+    for name, value in net.state_dict().items():
+        assert torch.equal(content["state_dict"][name], value)
+
+
+def test_a_model_file_that_would_run_a_program_is_refused(tmp_path: Path) -> None:
+    victim = tmp_path / "ran"
+
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (victim,)
+
+    for name, dump in (("plain.pth", pickle.dumps), ("zipped.pth", None)):
+        if dump:
+            (tmp_path / name).write_bytes(dump({"metadata": "{}", "state_dict": Bomb()}))
+        else:
+            torch.save({"metadata": "{}", "state_dict": Bomb()}, tmp_path / name)
+        with pytest.raises(ModelError, match=rf"{name} is damaged or no model file"):
+            load_engine(tmp_path / name)
+        with pytest.raises(ModelError, match=rf"{name} cannot be read as torch weights"):
+            load_weights(build(B0, 2), tmp_path / name)
+    assert not victim.exists()
+
+
+def test_a_damaged_model_file_is_refused(files: Path, tmp_path: Path) -> None:
+    for name in ("model.pth", "model.onnx"):
+        half = tmp_path / name
+        half.write_bytes((files / name).read_bytes()[:-5000])
+        with pytest.raises(ModelError, match=name):
+            load_engine(half)
+
+
+# Where weights come from
+
+
+def test_an_unknown_backbone_suggests_the_nearest() -> None:
+    with pytest.raises(ModelError, match=r"'efficientnet-b00'\. Did you mean 'efficientnet-b0'\?.*There are"):
+        build("efficientnet-b00", 2)
+    with pytest.raises(ModelError, match=r"'vgg'\. There are"):
+        build("vgg", 2)
+    with pytest.raises(ModelError, match="Stride 8 is not possible"):
+        build(B0, 2, stride=8)
+
+
+def test_imagenet_weights_without_a_network_say_what_else_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = []
+
+    def refuse(self: socket.socket, address: object) -> None:
+        asked.append(address)
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: refuse(None, "name"))  # type: ignore[arg-type]
+    with pytest.raises(WeightsUnavailable, match="--weights FILE") as caught:
+        load_imagenet(build(B0, 2), B0)
+    assert asked and "--pretrained none" in str(caught.value)
+
+
+def test_weights_start_from_a_model_a_checkpoint_or_a_bare_backbone(
+    net: CamNet, files: Path, tmp_path: Path
+) -> None:
+    checkpoint, bare = tmp_path / "best.ckpt", tmp_path / "backbone.pth"
+    torch.save({"state_dict": {f"net.{k}": v for k, v in net.state_dict().items()}}, checkpoint)
+    torch.save(net.backbone.net.state_dict(), bare)
+    for path in (files / "model.pth", checkpoint, bare):
+        fresh = build(B0, len(CLASSES))
+        load_weights(fresh, path)
+        for name, value in fresh.backbone.state_dict().items():
+            assert torch.equal(value, net.backbone.state_dict()[name])
+        assert torch.equal(fresh.head.weight, net.head.weight) == (path != bare)
+
+
+def test_a_head_for_other_classes_stays_fresh(net: CamNet, files: Path) -> None:
+    other = build(B0, 3)
+    before = other.head.weight.clone()
+    load_weights(other, files / "model.pth")
+    assert torch.equal(other.head.weight, before)
+    stem = "backbone.net._conv_stem.weight"
+    assert torch.equal(other.state_dict()[stem], net.state_dict()[stem])
+
+
+def test_weights_of_another_backbone_are_refused(files: Path, tmp_path: Path) -> None:
+    other = build("efficientnet-b4", len(CLASSES))
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    torch.save(build(B0, 2).backbone.net.state_dict(), tmp_path / "bare.pth")
+    for path in (files / "model.pth", tmp_path / "bare.pth"):
+        with pytest.raises(ModelError, match="weights of another backbone"):
+            load_weights(other, path)
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+
+
+def test_weights_that_are_missing_or_none_are_named(tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(ModelError, match="does not exist"):
+        load_weights(build(B0, 2), tmp_path / "nowhere.pth")
+    with pytest.raises(ModelError, match="holds a list"):
+        load_weights(build(B0, 2), tmp_path / "list.pth")
+
+
+# Data of a run
+
+
+def put_castings(root: Path) -> None:
+    rng = np.random.default_rng(0)
+    for class_id in ("ok", "cracked"):
+        (root / class_id).mkdir(parents=True)
+        for number in range(6):
+            pixels = rng.integers(0, 255, (64, 64, 3), np.uint8)
+            (root / class_id / f"{number}.png").write_bytes(encode_png(pixels))
+
+
+def test_unreadable_images_are_listed_and_stop_the_run(tmp_path: Path) -> None:
+    put_castings(tmp_path)
+    (tmp_path / "ok" / "torn.png").write_bytes((tmp_path / "ok" / "0.png").read_bytes()[:500])
+    (tmp_path / "cracked" / "empty.jpg").touch()
+    with pytest.raises(DataError, match=r"^2 image\(s\) cannot be read") as caught:
+        prepare_data(TrainConfig(data=(tmp_path,)))
+    for part in ("torn.png", "empty.jpg", "--skip-unreadable"):
+        assert part in str(caught.value)
+    manifest = prepare_data(TrainConfig(data=(tmp_path,), skip_unreadable=True))
+    assert {sample.path.stem for sample in manifest.samples} == set("012345")
+    assert len(manifest.samples) == 12
+
+
+def test_an_unreadable_mask_is_found_as_well(tmp_path: Path, drawn_data: Path) -> None:
+    shutil.copytree(drawn_data / "Magnetic-Tile-Defect", tmp_path / "Magnetic-Tile-Defect")
+    mask = next((tmp_path / "Magnetic-Tile-Defect" / "MT_Crack" / "Imgs").glob("*.png"))
+    mask.write_bytes(b"no mask")
+    with pytest.raises(DataError, match=mask.name):
+        prepare_data(TrainConfig(data=(tmp_path,)))
+
+
+def test_too_few_origins_for_three_splits_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "ok").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    for number in range(4):
+        (tmp_path / "ok" / f"{number}.png").write_bytes(
+            encode_png(np.ascontiguousarray(np.rot90(pixels, number)))
+        )
+    with pytest.raises(DataError, match="No group of images is left for the val split"):
+        prepare_data(TrainConfig(data=(tmp_path,)))
+
+
+def part(class_id: str, dataset: str) -> Sample:
+    return Sample(Path("x.png"), class_id, dataset, "g")
+
+
+def test_a_model_of_the_families_knows_the_whole_taxonomy_and_another_its_own_classes() -> None:
+    families = [part("MT_Crack", "Magnetic Tile"), part("DAGM_Free", "DAGM (generated)")]
+    assert model_classes(families) == CLASSES
+    assert model_classes([part("ok", "castings"), part("bad", "castings")]) == ("bad", "ok")
+    assert model_classes([part("DAGM_Class11", "DAGM"), part("DAGM_Free", "DAGM")]) == (
+        "DAGM_Class11",
+        "DAGM_Free",
+    )
+
+
+def test_generated_parts_decide_only_where_there_are_no_others() -> None:
+    drawn, real = part("MT_Free", "Magnetic Tile (generated)"), part("MT_Free", "Magnetic Tile")
+    assert real_samples([drawn, real]) == [real]
+    assert real_samples([drawn]) == [drawn]
+
+
+# Thresholds and temperature
+
+
+def thresholds(mass: list[float], truth: list[int], **prices: float) -> tuple[float, float]:
+    return choose_thresholds(np.array(mass), np.array(truth, bool), Costs(**prices))
+
+
+def test_scores_that_part_perfectly_need_no_reviewer() -> None:
+    mass, truth = [0.1, 0.2, 0.7, 0.9], [0, 0, 1, 1]
+    accept, reject = thresholds(mass, truth)
+    assert 0.2 < accept <= reject <= 0.7
+    assert accept == pytest.approx(reject) or (accept > 0.2 and reject < 0.7)
+
+
+def test_parts_that_cannot_be_told_apart_are_reviewed() -> None:
+    mass, truth = [0.1, 0.6, 0.5, 0.9], [0, 0, 1, 1]
+    accept, reject = thresholds(mass, truth, escape=20, overkill=5, review=0.25)
+    assert 0.1 < accept < 0.5 and 0.6 < reject < 0.9
+
+
+def test_where_review_costs_more_than_overkill_nothing_is_reviewed() -> None:
+    mass, truth = [0.1, 0.6, 0.5, 0.9], [0, 0, 1, 1]
+    accept, reject = thresholds(mass, truth, escape=20, overkill=1, review=50)
+    assert accept == reject and 0.1 < accept < 0.5
+
+
+def test_where_escapes_are_cheap_a_lonely_low_defect_is_let_through() -> None:
+    mass, truth = [0.1, 0.2, 0.3, 0.05, 0.9], [0, 0, 0, 1, 1]
+    assert thresholds(mass, truth, escape=20, overkill=5, review=5)[0] < 0.05
+    assert thresholds(mass, truth, escape=1, overkill=5, review=5)[0] > 0.3
+
+
+def brute_force(
+    mass: NDArray[np.float64], truth: NDArray[np.bool_], accept: float, reject: float, c: Costs
+) -> float:
+    prevalence = truth.mean() if c.prevalence is None else c.prevalence
+    cost = 0.0
+    for value, bad in zip(mass, truth, strict=True):
+        weight = prevalence / truth.sum() if bad else (1 - prevalence) / (~truth).sum()
+        if value < accept:
+            cost += weight * c.escape * bad
+        elif value >= reject:
+            cost += weight * c.overkill * (not bad)
+        else:
+            cost += weight * c.review
+    return cost
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("prevalence", [None, 0.02])
+def test_no_other_thresholds_cost_less(seed: int, prevalence: float | None) -> None:
+    rng = np.random.default_rng(seed)
+    truth = np.arange(40) % 3 == 0
+    mass = np.clip(rng.normal(0.4 + 0.25 * truth, 0.15), 0.01, 0.99)
+    costs = Costs(prevalence=prevalence)
+    accept, reject = choose_thresholds(mass, truth, costs)
+    best = brute_force(mass, truth, accept, reject, costs)
+    grid = np.concatenate([[0.001], np.sort(mass) + 1e-6, [0.999]])
+    for low in grid:
+        for high in grid[grid >= low]:
+            assert best <= brute_force(mass, truth, low, high, costs) + 1e-9
+
+
+def test_overconfident_answers_are_cooled_and_calibrated_ones_left_alone() -> None:
+    rng = np.random.default_rng(0)
+    honest = rng.dirichlet([1, 1, 1], 4000)
+    labels = np.array([rng.choice(3, p=p) for p in honest])
+    sharp = honest**3 / (honest**3).sum(1, keepdims=True)
+    assert choose_temperature(sharp, labels) == pytest.approx(3, rel=0.1)
+    assert choose_temperature(honest, labels) == pytest.approx(1, abs=0.1)
+
+
+def test_the_defect_bias_brings_back_what_was_taken_from_the_defects() -> None:
+    meta = replace(METADATA, classes=("good", "bad"), defects=("bad",))
+    rng = np.random.default_rng(3)
+    truth = rng.uniform(size=4000)
+    labels = (rng.uniform(size=4000) < truth).astype(int)
+    honest = np.stack([1 - truth, truth], axis=1)
+    shy = calibrated(np.log(honest), replace(meta, decision=Decision(defect_bias=-2.0)))
+    assert choose_defect_bias(shy, labels, meta) == pytest.approx(2, abs=0.2)
+    assert choose_defect_bias(honest, labels, meta) == pytest.approx(0, abs=0.15)
+
+
+def test_calibration_parts_good_from_scratched(tmp_path: Path, good_part: Any, scratched_part: Any) -> None:
+    samples = []
+    for number in range(6):
+        for name, pixels, class_id in (("good", good_part, "MT_Free"), ("bad", scratched_part, "MT_Crack")):
+            path = tmp_path / f"{name}{number}.png"
+            shifted = np.ascontiguousarray(np.roll(pixels, 8 * number, axis=0))
+            path.write_bytes(encode_png(shifted))
+            boxes = (LabelledBox(150, 40, 200, 150, "MT_Crack"),) if class_id == "MT_Crack" else ()
+            samples.append(Sample(path, class_id, "Magnetic Tile", f"{name}{number}", boxes=boxes))
+    engine = TinyEngine(replace(METADATA, decision=Decision(cells=8, accept_below=0.01, reject_from=0.02)))
+    decision = calibrate(engine, samples, Costs())
+    readings = read_samples(engine, samples)
+    meta = replace(engine.metadata, decision=decision)
+    for reading in readings:
+        probabilities = answer(reading.logits, reading.scores, meta)
+        defect = probabilities[1:].sum()
+        if reading.sample.class_id == "MT_Free":
+            assert defect < decision.accept_below
+        else:
+            assert defect >= decision.reject_from
+    assert decision.accept_below <= decision.reject_from
+
+
+# Figures
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [(26, 26, 0.8677, 1), (0, 26, 0, 0.1323), (5, 10, 0.1871, 0.8129), (1, 20, 0.0013, 0.2487), (0, 0, 0, 1)],
+)
+def test_intervals_of_rates_are_the_published_ones(
+    successes: int, trials: int, low: float, high: float
+) -> None:
+    assert clopper_pearson(successes, trials) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
+    sure, half = np.full(30, 0.9), np.arange(30) % 2 == 0
+    assert expected_calibration_error(sure, half, bins=1) == pytest.approx(0.4)
+    assert expected_calibration_error(np.ones(30), np.ones(30, bool)) == 0
+    two = np.concatenate([np.full(10, 0.2), np.full(10, 0.8)])
+    right = np.concatenate([np.zeros(10, bool), np.ones(10, bool)])
+    assert expected_calibration_error(two, right, bins=2) == pytest.approx(0.2)
+
+
+def test_scores_of_a_small_table() -> None:
+    meta = replace(META, classes=("MT_Free", "MT_Crack"), defects=("MT_Crack",))
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
+    found = scores(probabilities, np.array([0, 0, 1, 1]), meta)
+    assert found["accuracy"] == 0.75 and found["balanced_accuracy"] == 0.75
+    assert found["average_precision"] == found["auroc"] == 1
+    assert found["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
+    assert "auroc" not in scores(probabilities[:2], np.array([0, 0]), meta)
+
+
+def test_every_dataset_counts_the_same_for_the_checkpoint() -> None:
+    by_dataset = {"a": {"balanced_accuracy": 1.0, "average_precision": 0.5}, "b": {"balanced_accuracy": 0.25}}
+    assert validation_score(by_dataset) == pytest.approx((0.75 + 0.25) / 2)
+
+
+def heat_and_mask() -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    mask = np.zeros((40, 40), bool)
+    mask[10:20, 10:30] = True
+    heat = np.zeros((40, 40), np.float32)
+    heat[10:20, 10:20], heat[10:20, 20:30], heat[0, 0] = 1, 0.5, 0.25
+    return heat, mask
+
+
+def test_a_map_on_the_flaw_points_at_it_and_its_best_box_fits() -> None:
+    heat, mask = heat_and_mask()
+    found = localise(heat, mask)
+    assert found.pointed and not found.centre_pointed
+    assert max(found.best_iou) == 1 and found.best_iou[-1] == pytest.approx(0.5)
+    assert found.inside == pytest.approx(150 / 150.25)
+    assert max_box_acc_v2([found]) == 1
+
+
+def test_a_map_beside_the_flaw_misses() -> None:
+    heat, mask = heat_and_mask()
+    found = localise(np.ascontiguousarray(heat[::-1, ::-1]), mask)
+    assert not found.pointed and max(found.best_iou) == 0 and found.inside == 0
+    assert max_box_acc_v2([found]) == 0
+
+
+def test_a_cold_map_points_nowhere_even_if_its_first_pixel_is_flawed() -> None:
+    found = localise(np.zeros((8, 8), np.float32), np.ones((8, 8), bool))
+    assert not found.pointed and found.inside == 0
+
+
+def test_box_accuracy_is_the_best_share_over_thresholds_averaged_over_overlaps() -> None:
+    def with_ious(*ious: float) -> Localisation:
+        return Localisation(True, True, ious, 0.0, 0.0)
+
+    # Level 1 hits both at 0.3, level 2 one of two at 0.5 and at 0.7.
+    assert max_box_acc_v2([with_ious(0.4, 0.8), with_ious(0.35, 0.1)]) == pytest.approx((1 + 0.5 + 0.5) / 3)
+
+
+def test_pixel_precision_is_perfect_for_a_map_that_is_the_mask() -> None:
+    _, mask = heat_and_mask()
+    rng = np.random.default_rng(0)
+    kept = pixel_scores(mask.astype(np.float32), mask, rng)
+    assert pixel_average_precision([kept[0]], [kept[1]]) == 1
+    flat = pixel_scores(np.zeros(mask.shape, np.float32), mask, rng)
+    assert pixel_average_precision([flat[0]], [flat[1]]) == pytest.approx(mask.mean())
+
+
+def test_boxes_of_a_mask_and_their_overlap() -> None:
+    mask = np.zeros((20, 20), bool)
+    mask[2:5, 3:9] = mask[10:12, 10:12] = True
+    assert mask_boxes(mask) == [(3, 2, 9, 5), (10, 10, 12, 12)]
+    assert iou((0, 0, 10, 10), (5, 0, 15, 10)) == pytest.approx(1 / 3)
+    assert iou((0, 0, 10, 10), (10, 0, 20, 10)) == 0
+
+
+def test_the_truth_of_a_region_is_cut_from_its_board(tmp_path: Path) -> None:
+    path = tmp_path / "board.png"
+    boxes = (LabelledBox(90, 120, 130, 130, "PCB_open"),)
+    sample = Sample(path, "PCB_open", "DeepPCB", "g", (100, 100, 260, 260), None, boxes)
+    mask = truth_mask(sample, (160, 160))
+    assert mask is not None and mask_boxes(mask) == [(0, 20, 30, 30)]
+    assert truth_mask(replace(sample, boxes=()), (160, 160)) is None
+
+
+def test_single_parts_make_no_detector_of_the_unknown(
+    tmp_path: Path, good_part: Any, scratched_part: Any
+) -> None:
+    samples = []
+    for name, pixels, class_id in (("good", good_part, "MT_Free"), ("bad", scratched_part, "MT_Crack")):
+        (tmp_path / f"{name}.png").write_bytes(encode_png(pixels))
+        samples.append(Sample(tmp_path / f"{name}.png", class_id, "Magnetic Tile", name))
+    readings = read_samples(TinyEngine(), samples)
+    assert feature_statistics(readings, readings) == {}

@@ -1,0 +1,318 @@
+"""The report says what the record says, on two pages, whatever the record holds."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from factories import encode, make_inspection, make_pictures
+from pypdf import PdfReader
+
+from flawsight.errors import RecordError
+from flawsight.inspection.result import Box, Inspection
+from flawsight.records import Record, Store
+from flawsight.reporting import build_report
+from flawsight.reporting.style import printable
+from flawsight.taxonomy import describe
+
+WHEN = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+PCB = ("PCB_open", "PCB_short", "PCB_mousebite", "PCB_spur", "PCB_copper", "PCB_pinhole")
+
+
+def file_away(inspection: Inspection) -> Record:
+    return Record.unfiled(inspection, encode(inspection.pixels), make_pictures(inspection), WHEN)
+
+
+def with_context(record: Record, **context: str) -> Record:
+    return replace(record, data={**record.data, "context": context})
+
+
+def boxes_in_rows(count: int) -> tuple[Box, ...]:
+    """Boxes of all PCB types, side by side on a board of 640 x 640 pixels."""
+    corners = [(8 + 42 * (n % 15), 8 + 21 * (n // 15)) for n in range(count)]
+    return tuple(Box(x, y, x + 30, y + 15, 0.99 - n / 1000, PCB[n % 6]) for n, (x, y) in enumerate(corners))
+
+
+def read(pdf: bytes) -> PdfReader:
+    return PdfReader(BytesIO(pdf), strict=True)
+
+
+def text_of(pdf: bytes) -> str:
+    """All text, its line breaks as single spaces."""
+    return " ".join(" ".join(page.extract_text() for page in read(pdf).pages).split())
+
+
+def test_a_stored_rejection_is_told_whole(tmp_path: Path) -> None:
+    metrics = {
+        "recall": {"value": 0.971, "low": 0.94, "high": 0.989},
+        "overkill": {"value": 0.021, "low": 0.01, "high": 0.044},
+    }
+    inspection = make_inspection("reject", metrics=metrics)
+    with closing(Store(tmp_path)) as store:
+        filed = store.add(inspection, encode(inspection.pixels), make_pictures(inspection))
+        record = store.get(filed.id)
+    text = text_of(build_report(record))
+    crack = describe("MT_Crack")
+    expected = (
+        record.number, f"{record.created_at:%Y-%m-%d %H:%M:%S} UTC", "REJECT", "Crack · 94.0 %",
+        inspection.reason, crack.description, *crack.likely_causes, crack.recommended_action,
+        "below 30.0 % is accepted, from 70.0 % on rejected", "24.0 points above the limit for rejection",
+        "240 × 180 pixels", "60 × 60", "8.3 %", "91.0 %", "an explanation, not a measurement",
+        "97.1 % (95 % interval 94.0 % to 98.9 %)", "2.1 % (95 % interval 1.0 % to 4.4 %)",
+        inspection.model.name, inspection.model.version, inspection.model.sha256,
+        inspection.method["manifest_sha256"], inspection.method["engine"], "max side 1024",
+        "Use as is", "Rework", "Repair", "Scrap", "Return", "Rationale", "Printed name", "Signature", "Date",
+        "By signing, the named person confirms",
+    )  # fmt: skip
+    assert [phrase for phrase in expected if phrase not in text] == []
+
+
+def test_every_page_carries_the_footer() -> None:
+    record = file_away(make_inspection())
+    pages = read(build_report(record)).pages
+    for number, page in enumerate(pages, start=1):
+        text = page.extract_text()
+        assert f"Page {number} of {len(pages)}" in text
+        assert f"{record.number} · revision 1" in text
+        assert "AI-assisted; disposition by the named person" in text
+        assert record.data["image"]["sha256"] in text
+        assert record.record_sha256 in text
+
+
+@pytest.mark.parametrize("verdict", ["accept", "review", "reject", "unknown"])
+def test_each_verdict_makes_two_a4_pages_with_four_pictures(verdict: str) -> None:
+    pages = read(build_report(file_away(make_inspection(verdict)))).pages
+    assert len(pages) == 2
+    assert [round(float(side)) for side in pages[0].mediabox[2:]] == [595, 842]
+    assert verdict.upper() in pages[0].extract_text()
+    assert len(pages[0].images) == 4
+
+
+def test_the_pictures_are_the_stored_ones_in_their_colours() -> None:
+    record = file_away(make_inspection())
+    colours = {
+        "original": (200, 30, 30),
+        "heatmap": (30, 200, 30),
+        "boxes": (30, 30, 200),
+        "edges": (90, 90, 90),
+    }
+    planted = {name: encode(np.full((60, 80, 3), colour, np.uint8)) for name, colour in colours.items()}
+    images = read(build_report(replace(record, pictures=planted))).pages[0].images
+    means = sorted(tuple(np.asarray(image.image).reshape(-1, 3).mean(axis=0).round()) for image in images)
+    assert np.allclose(means, sorted(colours.values()), atol=3)
+
+
+def test_a_large_picture_is_reduced_and_a_small_one_is_not() -> None:
+    record = file_away(make_inspection(width=1500, height=1000, boxes=()))
+    sizes = {image.image.size for image in read(build_report(record)).pages[0].images}
+    assert all(500 < width < 800 for width, _ in sizes)
+    small = file_away(make_inspection())
+    assert {image.image.size for image in read(build_report(small)).pages[0].images} == {(240, 180)}
+
+
+def test_a_good_part_claims_no_defect() -> None:
+    record = file_away(make_inspection("accept", confidence=0.97))
+    text = text_of(build_report(record))
+    assert "ACCEPT" in text and "Tile, good · 97.0 %" in text
+    assert describe("MT_Free").recommended_action in text
+    assert "no region is marked" in text and "nothing is marked" in text
+    for claim in (
+        "REJECT",
+        "Likely causes",
+        "Severity",
+        "What is wrong",
+        "regions",
+        "hot region",
+        "Heat map for",
+    ):
+        assert claim not in text
+    # Every mention of a defect is of its probability, which the acceptance is about.
+    assert text.lower().count("defect") == text.lower().count("probability of a defect") > 0
+
+
+def test_an_accepted_part_is_good_even_if_a_defect_class_leads() -> None:
+    """Limits moved at run time may accept what is nearer to a defect than to anything else."""
+    text = text_of(build_report(file_away(make_inspection("accept", "MT_Crack", boxes=(), confidence=0.4))))
+    first_page = text[: text.index("continued")]
+    assert "Good part" in first_page
+    assert "Crack" not in first_page and "Likely causes" not in first_page
+
+
+def test_a_part_for_review_is_not_called_defective() -> None:
+    text = text_of(build_report(file_away(make_inspection("review", confidence=0.52))))
+    assert "Not decided. Most probable: Crack · 52.0 %" in text
+    assert "Hold the part until a person has looked at it" in text
+    assert "Release" not in text
+
+
+def test_a_part_for_review_that_looks_good_is_not_released() -> None:
+    inspection = make_inspection("review", "MT_Free", boxes=(), confidence=0.6, defect_probability=0.4)
+    text = text_of(build_report(file_away(inspection)))
+    assert "Not decided. Most probable: Tile, good" in text
+    assert "Hold the part" in text and "Release" not in text and "Likely causes" not in text
+
+
+def test_an_unknown_part_gets_no_cause_and_no_description() -> None:
+    text = text_of(build_report(file_away(make_inspection("unknown", confidence=0.41))))
+    assert "Not decided: unlike the known parts" in text
+    assert "The verdict does not rest on them" in text
+    assert "Likely causes" not in text and describe("MT_Crack").description not in text
+
+
+def test_one_limit_leaves_no_review_band() -> None:
+    inspection = replace(make_inspection(), thresholds={"accept_below": 0.5, "reject_from": 0.5})
+    text = text_of(build_report(file_away(inspection)))
+    assert "below 50.0 % is accepted, from there on rejected" in text
+    assert "44.0 points above the limit between accept and reject" in text
+
+
+@pytest.mark.parametrize("count", [1, 12, 13, 400])
+def test_any_number_of_boxes_fits_on_two_pages(count: int) -> None:
+    inspection = make_inspection("reject", "PCB_open", boxes_in_rows(count), width=640, height=640)
+    pdf = build_report(file_away(inspection))
+    assert len(read(pdf).pages) == 2
+    text = text_of(pdf)
+    assert ("region" if count == 1 else f"{count} regions") in text
+    assert all(describe(class_id).title in text for class_id in PCB[:count])
+    assert (f"the other {count - 12} are in the JSON" in text) == (count > 12)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("<b>bold</b> &amp; <img src='x'/>.png", "<b>bold</b> &amp; <img src='x'/>.png"),
+        ("</para><para>.png", "</para><para>.png"),
+        ("Ключ λ Čeština.png", "Ключ λ Čeština.png"),
+        ("部品.png", r"\u90e8\u54c1.png"),
+        ("part\u202egnp.exe", r"part\u202egnp.exe"),
+        ("a\x00b\r\nc\udcff.png", r"a\x00b\r\nc\udcff.png"),
+        ("😀.png", r"\U0001f600.png"),
+        ("", ""),
+    ],
+)
+def test_a_hostile_or_foreign_file_name_is_printed_plainly(name: str, shown: str) -> None:
+    record = file_away(make_inspection(name=name))
+    pdf = build_report(record)
+    assert len(read(pdf).pages) == 2
+    assert shown in text_of(pdf)
+
+
+def test_endless_texts_are_shortened_and_never_make_a_third_page() -> None:
+    endless = "x" * 5000
+    record = file_away(replace(make_inspection(name=endless, predicted_class=endless), reason=endless * 3))
+    record = with_context(
+        record, **dict.fromkeys(("site", "line", "part_number", "part_revision", "lot"), endless)
+    )
+    record.data["method"] = {
+        "engine": endless,
+        "manifest_sha256": endless,
+        "preprocessing": dict.fromkeys("abcdefgh", endless),
+        "metrics": {"recall": endless},
+    }
+    pages = read(build_report(record)).pages
+    assert len(pages) == 2
+    assert "Printed name" in pages[1].extract_text()
+
+
+@pytest.mark.parametrize("size", [(4000, 20), (20, 4000), (1, 1), (50, 50)])
+def test_a_picture_of_any_shape_fits(size: tuple[int, int]) -> None:
+    width, height = size
+    inspection = make_inspection("accept", width=width, height=height)
+    pages = read(build_report(file_away(inspection))).pages
+    assert len(pages) == 2 and len(pages[0].images) == 4
+
+
+def test_known_fields_are_filled_and_the_others_left_to_write_in() -> None:
+    record = with_context(
+        file_away(make_inspection()),
+        site="Brno",
+        part_number="MT-4711",
+        part_revision="C",
+        inspector="J. <Nováková>",
+    )
+    text = text_of(build_report(record))
+    assert "Brno" in text and "MT-4711, C" in text and "J. <Nováková>" in text
+    assert "None" not in text
+
+
+@pytest.mark.parametrize(
+    ("metrics", "shown"),
+    [
+        ({}, "Validated recall not recorded in this model file"),
+        ({"recall": 0.9}, "Validated recall 90.0 % (interval not recorded)"),
+        ({"recall": {"value": 1.0, "low": 0.894, "high": 1.0}}, "100.0 % (95 % interval 89.4 % to 100.0 %)"),
+        ({"recall": "very good"}, "Validated recall not recorded in this model file"),
+    ],
+)
+def test_recall_is_given_with_its_interval_or_not_at_all(metrics: dict[str, Any], shown: str) -> None:
+    assert shown in text_of(build_report(file_away(make_inspection(metrics=metrics))))
+
+
+def test_the_same_record_gives_the_same_bytes_from_any_thread() -> None:
+    record = file_away(make_inspection())
+    with ThreadPoolExecutor(4) as pool:
+        pdfs = set(pool.map(build_report, [record] * 8))
+    assert len(pdfs) == 1
+
+
+def test_the_file_is_described_and_dated_like_the_record() -> None:
+    record = file_away(make_inspection(name="part 7.png"))
+    metadata = read(build_report(record)).metadata
+    assert metadata is not None
+    assert metadata.title == f"Inspection report {record.number}"
+    assert metadata.subject == "REJECT: part 7.png"
+    assert metadata.author == "Flawsight"
+    assert metadata.creation_date == WHEN
+
+
+def test_a_record_outside_the_history_says_so() -> None:
+    text = text_of(build_report(file_away(make_inspection())))
+    assert re.search(r"UNFILED-[0-9A-F]{8}", text) and "not kept in a history" in text
+
+
+def test_a_missing_picture_is_said_on_the_page() -> None:
+    record = file_away(make_inspection())
+    pictures = {name: content for name, content in record.pictures.items() if name != "edges"}
+    pdf = build_report(replace(record, pictures=pictures))
+    assert "This picture was not recorded." in text_of(pdf)
+    assert len(read(pdf).pages[0].images) == 3
+
+
+def test_a_damaged_picture_is_an_error_not_a_blank(tmp_path: Path) -> None:
+    record = file_away(make_inspection())
+    with pytest.raises(RecordError, match="damaged"):
+        build_report(replace(record, pictures={**record.pictures, "boxes": b"not an image"}))
+    with pytest.raises(RecordError, match="cannot be read"):
+        build_report(replace(record, pictures={**record.pictures, "boxes": tmp_path / "gone.png"}))
+
+
+def test_a_report_is_made_from_the_record_alone(tmp_path: Path) -> None:
+    """The upload may be anything, even gone: it is not opened, so it cannot be analysed again."""
+    record = file_away(make_inspection())
+    assert build_report(replace(record, upload=tmp_path / "gone")) == build_report(record)
+
+
+def test_jpeg_and_transparent_pictures_are_printed_too() -> None:
+    inspection = make_inspection()
+    pictures = make_pictures(inspection, ".jpg")
+    pictures["heatmap"] = encode(
+        np.dstack([inspection.pixels, np.full(inspection.pixels.shape[:2], 90, np.uint8)])
+    )
+    ok, webp = cv2.imencode(".webp", inspection.pixels)
+    assert ok
+    pictures["boxes"] = webp.tobytes()
+    pdf = build_report(Record.unfiled(inspection, b"", pictures, WHEN))
+    assert len(read(pdf).pages[0].images) == 4
+
+
+def test_text_within_the_font_is_printed_as_it_is() -> None:
+    assert printable("Größe 12 µm ≤ 0,5 – ☐") == "Größe 12 µm ≤ 0,5 – ☐"

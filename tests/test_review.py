@@ -1,0 +1,377 @@
+"""People answer, nothing is overwritten, and what they said can be trained on."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from factories import encode, make_inspection, make_pictures
+from flask import Flask
+from flask.testing import FlaskClient
+from pypdf import PdfReader
+from web_client import close, tiny_app, token
+
+from flawsight.cli import main
+from flawsight.data.adapters import find_samples
+from flawsight.errors import DataError, NotFound
+from flawsight.imaging import read_image
+from flawsight.records import Record, Store
+from flawsight.records.reviews import Answer, BadReview, Review, ReviewBox, Reviews
+from flawsight.records.search import Filter, History
+from flawsight.reporting import build_report
+
+CRACK = ReviewBox(60, 40, 120, 100, "MT_Crack")  # where the factory's model found it
+FOUND = Answer("A. Kern", "reject", "MT_Crack", (CRACK,))
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    app = tiny_app(tmp_path)
+    yield app
+    close(app)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def store(app: Flask) -> Store:
+    store = app.extensions["flawsight"].store
+    assert isinstance(store, Store)
+    return store
+
+
+@pytest.fixture
+def reviews(store: Store) -> Reviews:
+    return Reviews(store)
+
+
+def file(store: Store, verdict: str = "reject", suffix: str = ".png", **more: Any) -> Record:
+    inspection = make_inspection(verdict, **more)
+    return store.add(inspection, encode(inspection.pixels, suffix), make_pictures(inspection))
+
+
+# --- answers --------------------------------------------------------------------------------------------
+
+
+def test_every_answer_stays_and_the_latest_counts(store: Store, reviews: Reviews) -> None:
+    record = file(store)
+    first = reviews.add(record.id, FOUND)
+    second = reviews.add(record.id, Answer("B. Roth", "accept", "MT_Free", (), "use_as_is", "A shadow."))
+    assert (first.state, second.state) == ("confirmed", "corrected")
+    assert reviews.of(record.id) == [first, second]
+    assert reviews.latest([record.id, "0" * 32]) == {record.id: second}
+    assert [e.review_state for e in History(store).page(Filter(review="corrected")).entries] == ["corrected"]
+    assert store.get(record.id) == record  # the model's own answer is what it was
+
+
+@pytest.mark.parametrize(
+    ("verdict", "answer", "state"),
+    [
+        ("reject", FOUND, "confirmed"),
+        ("reject", replace(FOUND, boxes=()), "corrected"),
+        ("reject", replace(FOUND, boxes=(replace(CRACK, x2=121),)), "corrected"),
+        ("reject", replace(FOUND, class_id="MT_Fray"), "corrected"),
+        ("review", FOUND, "confirmed"),
+        ("accept", Answer("A", "accept", "MT_Free"), "confirmed"),
+        ("accept", Answer("A", "accept", "DAGM_Free"), "corrected"),
+        ("accept", FOUND, "corrected"),
+        ("unknown", FOUND, "corrected"),
+        ("unknown", Answer("A", "unknown", "MT_Crack"), "confirmed"),
+    ],
+)
+def test_an_answer_other_than_the_models_is_a_correction(
+    store: Store, reviews: Reviews, verdict: str, answer: Answer, state: str
+) -> None:
+    assert reviews.add(file(store, verdict).id, answer).state == state
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        ({"reviewer": ""}, "Say who"),
+        ({"reviewer": "x" * 81}, "Say who"),
+        ({"verdict": "maybe"}, "one of"),
+        ({"class_id": ""}, "Name the class"),
+        ({"class_id": "MT_Free"}, "has a defect"),
+        ({"verdict": "accept", "boxes": ()}, "no defect"),
+        ({"verdict": "accept", "class_id": "MT_Free"}, "only a rejected part"),
+        ({"disposition": "burn"}, "disposition"),
+        ({"disposition": "use_as_is"}, "rationale"),
+        ({"rationale": "x" * 2001}, "Shorten"),
+        ({"boxes": (ReviewBox(60, 40, 241, 100, "MT_Crack"),)}, "leaves the picture"),
+        ({"boxes": (ReviewBox(60, 40, 60, 100, "MT_Crack"),)}, "empty"),
+        ({"boxes": (ReviewBox(-1, 40, 60, 100, "MT_Crack"),)}, "leaves the picture"),
+        ({"boxes": (ReviewBox(0, 0, 5, 5, "MT_Free"),)}, "class of defect"),
+        ({"boxes": (CRACK,) * 201}, "More than"),
+    ],
+)
+def test_an_answer_that_contradicts_itself_is_refused(
+    store: Store, reviews: Reviews, change: dict[str, Any], hint: str
+) -> None:
+    record = file(store)
+    with pytest.raises(BadReview, match=hint):
+        reviews.add(record.id, replace(FOUND, **change))
+    assert reviews.of(record.id) == []
+
+
+def test_an_unknown_inspection_cannot_be_answered(reviews: Reviews) -> None:
+    with pytest.raises(NotFound):
+        reviews.add("0" * 32, FOUND)
+
+
+# --- the queue ------------------------------------------------------------------------------------------
+
+
+def test_the_queue_has_the_least_certain_first_and_loses_what_is_answered(
+    store: Store, reviews: Reviews
+) -> None:
+    sure = file(store, "reject", confidence=0.99)
+    tossed = file(store, "review", defect_probability=0.52)
+    good = file(store, "accept", confidence=0.9)
+    foreign = file(store, "unknown")
+    order = [foreign.id, tossed.id, good.id, sure.id]
+    assert [entry.id for entry in reviews.undecided()] == order
+    assert reviews.neighbours(foreign.id) == (None, tossed.id)
+    assert reviews.neighbours(good.id) == (tossed.id, sure.id)
+    assert reviews.neighbours(sure.id) == (good.id, None)
+    reviews.add(tossed.id, FOUND)
+    assert [entry.id for entry in reviews.undecided()] == [foreign.id, good.id, sure.id]
+    assert reviews.neighbours(tossed.id) == (foreign.id, good.id)  # an answered one still knows its place
+    assert reviews.neighbours("0" * 32) == (None, None)
+    assert reviews.count_undecided() == 3 and reviews.count_undecided(2) == 2
+
+
+# --- the page -------------------------------------------------------------------------------------------
+
+
+def send(client: FlaskClient, record: Record, **fields: str) -> Any:
+    form = {
+        "csrf_token": token(client), "reviewer": "A. Kern", "verdict": "reject", "class": "MT_Crack",
+        "boxes": json.dumps([CRACK.to_dict()]), **fields,
+    }  # fmt: skip
+    return client.post(f"/review/{record.id}", data=form)
+
+
+def test_the_page_files_an_answer_and_goes_on_to_the_next(
+    client: FlaskClient, store: Store, reviews: Reviews
+) -> None:
+    first, second = file(store, confidence=0.8), file(store, confidence=0.9)
+    assert first.number in client.get(f"/review/{first.id}").text
+    response = send(client, first, disposition="scrap", rationale="Cracked\r\nthrough.", then="next")
+    assert (response.status_code, response.location) == (303, f"/review/{second.id}")
+    answer = reviews.of(first.id)[0]
+    assert (answer.reviewer, answer.boxes, answer.rationale) == ("A. Kern", (CRACK,), "Cracked\nthrough.")
+    assert 'value="A. Kern"' in client.get(f"/review/{second.id}").text  # the name is remembered
+    assert send(client, second, then="next").location == f"/inspections/{second.id}"
+    assert "Every inspection has been answered" in client.get("/review").text
+
+
+def test_the_result_the_review_page_and_the_history_show_every_answer(
+    client: FlaskClient, store: Store
+) -> None:
+    record = file(store)
+    send(client, record, **{"class": "MT_Fray", "rationale": "<i>Edge"})
+    for address in (f"/inspections/{record.id}", f"/review/{record.id}"):
+        page = client.get(address).text
+        assert "A. Kern" in page and "corrected" in page and "&lt;i&gt;Edge" in page and "<i>Edge" not in page
+    assert "Corrected" in client.get("/history?review=corrected").text
+
+
+def test_without_scripts_an_accepted_part_loses_the_models_boxes(
+    client: FlaskClient, store: Store, reviews: Reviews
+) -> None:
+    record = file(store)
+    assert send(client, record, verdict="accept", **{"class": "MT_Free"}).status_code == 303
+    assert reviews.of(record.id)[0].boxes == ()
+
+
+def test_a_refused_answer_keeps_what_was_typed(client: FlaskClient, store: Store, reviews: Reviews) -> None:
+    record = file(store)
+    response = send(client, record, disposition="use_as_is", reviewer="Zoë")
+    assert response.status_code == 400 and "Say in the rationale why" in response.text
+    assert 'value="Zoë"' in response.text and 'value="use_as_is" checked' in response.text
+    for boxes in ("[", "{}", "[1]", '[{"x1": "1"}]', '[{"x1":1.5,"y1":1,"x2":2,"y2":2,"class":"MT_Crack"}]'):
+        assert send(client, record, boxes=boxes).status_code == 400
+    assert reviews.of(record.id) == []
+
+
+def test_an_answer_needs_the_form_token(client: FlaskClient, store: Store) -> None:
+    assert client.post(f"/review/{file(store).id}", data={"verdict": "accept"}).status_code == 400
+
+
+# --- for programs ---------------------------------------------------------------------------------------
+
+
+def test_a_program_answers_and_reads_answers(client: FlaskClient, store: Store) -> None:
+    record = file(store)
+    address = f"/api/v1/inspections/{record.id}/reviews"
+    assert client.get("/api/v1/reviews/queue").json["inspections"][0]["links"]["reviews"] == address  # type: ignore[index]
+    said = {
+        "reviewer": "Line 2",
+        "verdict": "reject",
+        "class": "MT_Crack",
+        "boxes": [CRACK.to_dict()],
+        "disposition": "rework",
+    }
+    response = client.post(address, json=said)
+    assert response.status_code == 201 and response.location == address
+    (read,) = client.get(address).json["reviews"]  # type: ignore[index]
+    assert read == response.json and said.items() <= read.items() and read["state"] == "confirmed"
+    listed = client.get("/api/v1/inspections?review=confirmed").json
+    assert listed is not None and [one["number"] for one in listed["inspections"]] == [record.number]
+    assert (listed["count"], listed["count_is_complete"], listed["next"]) == (1, True, None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{", b'{"boxes": {}}', b'{"boxes": [[]]}', b'{"verdict": 1}', b'{"verdict": "reject"}',
+     b'{"boxes": [{"x1":true,"y1":0,"x2":1,"y2":1,"class":"a"}]}'],
+)  # fmt: skip
+def test_a_program_that_errs_gets_the_one_error_shape(client: FlaskClient, store: Store, body: bytes) -> None:
+    address = f"/api/v1/inspections/{file(store).id}/reviews"
+    response = client.post(address, data=body, content_type="application/json")
+    assert response.status_code == 400 and response.json is not None
+    assert response.json["error"]["message"]
+    assert client.get("/api/v1/inspections/nothing/reviews").status_code == 404
+
+
+def test_a_program_deletes_by_rule_and_reads_the_record(client: FlaskClient, store: Store) -> None:
+    number = file(store, "accept").number
+    done = client.post("/api/v1/retention", json={"days": 0, "which": "all"}).json
+    assert done is not None and (done["inspections"], done["first_number"]) == (1, number)
+    assert client.get("/api/v1/retention").json == {"deletions": [done]}
+    assert client.post("/api/v1/retention", json={"which": "all"}).status_code == 400
+
+
+def test_a_program_lists_and_exports_the_history(client: FlaskClient, store: Store) -> None:
+    number = file(store).number
+    assert number in client.get("/api/v1/inspections/history.csv").text
+    assert number in client.get("/api/v1/inspections/history.json").text
+    assert client.get("/api/v1/inspections?min=x").status_code == 400
+
+
+# --- the report -----------------------------------------------------------------------------------------
+
+
+def test_the_report_is_filled_from_the_latest_answer(client: FlaskClient, store: Store) -> None:
+    record = file(store)
+    blank = report_text(client.get(f"/inspections/{record.id}/report.pdf").data)
+    assert "Reviewed:" not in blank
+    send(client, record, reviewer="First", disposition="rework")
+    send(
+        client,
+        record,
+        reviewer="Ä. Kern",
+        disposition="scrap",
+        rationale="Through <b>& through.",
+        **{"class": "MT_Fray"},
+    )
+    text = report_text(client.get(f"/inspections/{record.id}/report.pdf").data)
+    assert "Reviewed: REJECT, Fray (not what the model said)" in text
+    assert "Ä. Kern" in text and "First" not in text and "Through <b>& through." in text
+
+
+def test_the_longest_answer_fits_the_report() -> None:
+    inspection = make_inspection()
+    record = Record.unfiled(inspection, b"upload", make_pictures(inspection))
+    review = Review(
+        reviewer="W" * 80, verdict="reject", class_id="MT_Crack", boxes=(), disposition="use_as_is",
+        rationale="Wide words everywhere. " * 80, inspection_id=record.id,
+        created_at=datetime(2026, 11, 20, tzinfo=UTC), state="corrected",
+    )  # fmt: skip
+    pages = PdfReader(BytesIO(build_report(record, review))).pages
+    assert len(pages) == 2 and "Wide words" in pages[1].extract_text()
+
+
+def report_text(pdf: bytes) -> str:
+    return " ".join(" ".join(page.extract_text() for page in PdfReader(BytesIO(pdf)).pages).split())
+
+
+# --- training on it -------------------------------------------------------------------------------------
+
+
+def answered(store: Store, reviews: Reviews) -> dict[str, Record]:
+    """One inspection each: confirmed, corrected to a defect, corrected to good, of no class."""
+    kept = {
+        "confirmed": file(store),
+        "defect": file(store, "accept", ".jpg"),
+        "good": file(store),
+        "none": file(store),
+    }
+    reviews.add(kept["confirmed"].id, FOUND)
+    reviews.add(kept["defect"].id, Answer("A", "reject", "MT_Fray", (ReviewBox(5, 6, 50, 60, "MT_Fray"),)))
+    reviews.add(kept["good"].id, Answer("A", "accept", "MT_Free"))
+    reviews.add(kept["none"].id, Answer("A", "unknown", "MT_Crack"))
+    return kept
+
+
+def test_corrections_are_read_as_a_dataset_with_their_boxes(
+    store: Store, reviews: Reviews, tmp_path: Path
+) -> None:
+    kept = answered(store, reviews)
+    out = tmp_path / "corrections"
+    result = CliRunner().invoke(main, ["data", "corrections", str(out), "--instance", str(store.instance)])
+    assert result.exit_code == 0 and "2 images" in result.output
+    samples = {sample.class_id: sample for sample in find_samples([out])}
+    assert set(samples) == {"MT_Fray", "MT_Free"}
+    (box,) = samples["MT_Fray"].boxes
+    assert (box.x1, box.y1, box.x2, box.y2, box.class_id) == (5, 6, 50, 60, "MT_Fray")
+    assert samples["MT_Free"].boxes == ()
+    fray = samples["MT_Fray"].path
+    assert fray.name == f"{kept['defect'].number}.jpg" and read_image(fray).shape == (180, 240, 3)
+
+
+def test_confirmed_answers_come_along_when_asked_for(store: Store, reviews: Reviews, tmp_path: Path) -> None:
+    answered(store, reviews)
+    out = tmp_path / "all"
+    arguments = ["data", "corrections", str(out), "--instance", str(store.instance), "--all"]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert {sample.class_id for sample in find_samples([out])} == {"MT_Crack", "MT_Fray", "MT_Free"}
+
+
+def test_the_zip_holds_the_same(client: FlaskClient, store: Store, reviews: Reviews) -> None:
+    kept = answered(store, reviews)
+    for address in ("/review/corrections.zip", "/api/v1/reviews/corrections.zip"):
+        response = client.get(address)
+        with closing(response), zipfile.ZipFile(BytesIO(response.data)) as archive:
+            assert sorted(archive.namelist()) == [
+                f"corrections/MT_Fray/{kept['defect'].number}.jpg",
+                f"corrections/MT_Free/{kept['good'].number}.png",
+                "corrections/boxes.json",
+            ]
+
+
+def test_without_corrections_the_command_says_so(store: Store, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        main, ["data", "corrections", str(tmp_path / "o"), "--instance", str(store.instance)]
+    )
+    assert result.exit_code == 1 and "Nobody has corrected" in result.output
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_class_of_any_name_stays_inside_the_folder(store: Store, reviews: Reviews, tmp_path: Path) -> None:
+    reviews.add(file(store).id, Answer("A", "reject", "../../etc/passwd"))
+    out = tmp_path / "out"
+    CliRunner().invoke(main, ["data", "corrections", str(out), "--instance", str(store.instance)])
+    assert [path.parent.parent for path in out.rglob("*.png")] == [out]
+
+
+@pytest.mark.parametrize("text", ["[", "[]", '{"a/b.png": [{"x1": 1}]}', '{"a/b.png": 5}'])
+def test_boxes_that_cannot_be_read_are_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.png").write_bytes(encode(make_inspection().pixels))
+    (tmp_path / "boxes.json").write_text(text)
+    with pytest.raises(DataError, match=r"boxes\.json cannot be read as boxes"):
+        find_samples([tmp_path])

@@ -1,0 +1,66 @@
+"""The model that the repository ships: it is whole, it agrees with itself and with what is written of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flawsight.imaging import read_image
+from flawsight.inspection.engines import load_engine
+from flawsight.inspection.inspector import Inspector
+from flawsight.learning.card import model_card
+from flawsight.preprocessing import prepare
+from flawsight.taxonomy import load_taxonomy
+
+ROOT = Path(__file__).resolve().parent.parent
+ONNX, TORCH = ROOT / "best_model_unified.onnx", ROOT / "best_model_unified.pth"
+SAMPLES = sorted(p for p in (ROOT / "sample").iterdir() if p.suffix in {".png", ".jpg"})
+
+
+@pytest.fixture(scope="module")
+def inspector() -> Inspector:
+    return Inspector(load_engine(ONNX))
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, object]:
+    content = json.loads((ROOT / "results_unified.json").read_text(encoding="utf-8"))
+    assert isinstance(content, dict)
+    return content
+
+
+def test_model_files_are_small_enough_to_live_in_the_repository() -> None:
+    for path in (ONNX, TORCH):
+        assert path.stat().st_size < 20e6
+
+
+def test_onnx_and_torch_answer_alike_on_every_sample(inspector: Inspector) -> None:
+    torch_engine = load_engine(TORCH)
+    assert torch_engine.metadata == inspector.engine.metadata
+    for path in SAMPLES:
+        batch = prepare(read_image(path), inspector.metadata.preprocessing)[0][None]
+        ours, theirs = inspector.engine.run(batch)[0], torch_engine.run(batch)[0]
+        np.testing.assert_allclose(ours, theirs, atol=1e-4 * max(1.0, float(np.abs(theirs).max())))
+
+
+def test_model_knows_every_class_of_the_taxonomy(inspector: Inspector) -> None:
+    assert inspector.metadata.classes == tuple(load_taxonomy())
+
+
+def test_samples_get_an_answer_of_their_own_family(inspector: Inspector) -> None:
+    families = {"board": "DeepPCB", "texture": "DAGM", "tile": "Magnetic Tile"}
+    for path in SAMPLES:
+        answer = inspector.inspect_file(path).predicted_class
+        assert load_taxonomy()[answer].dataset == families[path.name.split("_")[0]], path.name
+
+
+def test_results_describe_this_very_model(inspector: Inspector, results: dict[str, object]) -> None:
+    assert results["manifest_sha256"] == inspector.metadata.manifest_sha256
+    assert results["classes"] == list(inspector.metadata.classes)
+
+
+def test_model_card_says_what_was_measured(results: dict[str, object]) -> None:
+    assert (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8") == model_card(results)
