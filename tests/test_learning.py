@@ -193,6 +193,17 @@ def test_a_false_alarm_on_a_good_part_costs_more_than_its_share() -> None:
     assert more > 2 * 0.4 * 8 / 100
 
 
+def test_a_small_defect_counts_as_much_as_a_large_one_beside_it() -> None:
+    maps = torch.zeros(2, 3, 4, 4, requires_grad=True)
+    cells = torch.full((2, 4, 4), IGNORE)
+    cells[0, 0, 0] = 1  # a pinhole
+    cells[1] = 1  # a defect all over
+    cell_loss(maps, cells, DEFECT).backward()
+    assert maps.grad is not None
+    small, large = maps.grad.abs().sum((1, 2, 3))
+    assert small == pytest.approx(large)
+
+
 def test_averaged_weights_follow_quickly_at_first_and_slowly_later() -> None:
     average = averaging(0.9)._kwargs["avg_fn"]
     old, new = torch.zeros(1), torch.ones(1)

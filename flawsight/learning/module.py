@@ -152,7 +152,10 @@ def located(cells: Tensor, defect: Tensor) -> Tensor:
 
 
 def cell_loss(scores: Tensor, cells: Tensor, defect: Tensor) -> Tensor:
-    """Cross-entropy over labelled cells: defect cells and good cells weigh the same, hard good ones more.
+    """Cross-entropy over labelled cells: defects and good cells weigh the same, hard good ones more.
+
+    Each crop's defect weighs the same: a pinhole covers four cells, an uneven tile hundreds, and a mean
+    over all cells would never let the pinhole be heard.
 
     Args:
         scores: (N, K, h, w).
@@ -165,7 +168,9 @@ def cell_loss(scores: Tensor, cells: Tensor, defect: Tensor) -> Tensor:
     good = known & ~flaw
     total = scores.new_zeros(())
     if flaw.any():
-        total = total + 0.5 * losses[flaw].mean()
+        covered = flaw.sum((1, 2))  # (N,) cells
+        of_crop = (losses * flaw).sum((1, 2)) / covered.clamp(min=1)
+        total = total + 0.5 * of_crop[covered > 0].mean()
     if good.any():
         values = losses[good]
         hardest = values.topk(max(1, values.numel() // 20)).values
