@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, MetaData, String, Text
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, MetaData, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -170,3 +170,48 @@ class DeletionRow(Base):
     inspections: Mapped[int]
     first_number: Mapped[str] = mapped_column(String(24))
     last_number: Mapped[str] = mapped_column(String(24))
+
+
+class LotRow(Base):
+    """One lot and the plan it is held against; ``state`` repeats the latest decision, to be searched."""
+
+    __tablename__ = "lots"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[str] = mapped_column(String(80, collation="NOCASE"), index=True)
+    part_number: Mapped[str] = mapped_column(String(80, collation="NOCASE"), index=True)
+    part_revision: Mapped[str] = mapped_column(String(80))
+    supplier: Mapped[str] = mapped_column(String(80, collation="NOCASE"), index=True)
+    size: Mapped[int]
+    level: Mapped[str] = mapped_column(String(3))
+    limits: Mapped[dict[str, str]] = mapped_column(JSON)  # severity to AQL, as the tables write it
+    drawn: Mapped[str] = mapped_column(String(16))  # one of lots.DRAWN
+    state: Mapped[str] = mapped_column(String(16), index=True)  # one of lots.STATES
+
+    # A number may come again, but only one lot of that number is open at a time.
+    __table_args__ = (Index("uq_lots_open", "number", unique=True, sqlite_where=text("state = 'open'")),)
+
+
+class LotPartRow(Base):
+    """An inspection that was filed into an open lot; ``id`` follows the order of filing."""
+
+    __tablename__ = "lot_parts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    lot_id: Mapped[int] = mapped_column(ForeignKey("lots.id", ondelete="CASCADE"), index=True)
+    inspection_id: Mapped[str] = mapped_column(ForeignKey("inspections.id", ondelete="CASCADE"), unique=True)
+
+
+class LotEventRow(Base):
+    """What a person did with a lot. Rows are only ever added."""
+
+    __tablename__ = "lot_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    lot_id: Mapped[int] = mapped_column(ForeignKey("lots.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    by: Mapped[str] = mapped_column(String(80))
+    kind: Mapped[str] = mapped_column(String(16))  # opened, closed or disposed
+    decision: Mapped[str] = mapped_column(String(16))
+    rationale: Mapped[str] = mapped_column(Text)
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)  # of a closing: the figures it was based on
