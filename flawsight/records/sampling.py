@@ -38,26 +38,10 @@ CODE_LETTERS = (
 
 # Table 2-A: code letter, sample size, and Ac for each AQL. An arrow leads to the next line that has a
 # number in the same column, down (v) or up (^), and that line's sample size goes with it.
-AQLS = tuple(
-    [
-        "0.010",
-        "0.015",
-        "0.025",
-        "0.040",
-        "0.065",
-        "0.10",
-        "0.15",
-        "0.25",
-        "0.40",
-        "0.65",
-        "1.0",
-        "1.5",
-        "2.5",
-        "4.0",
-        "6.5",
-        "10",
-    ]
-)
+AQLS = (
+    "0.010", "0.015", "0.025", "0.040", "0.065", "0.10", "0.15", "0.25",
+    "0.40", "0.65", "1.0", "1.5", "2.5", "4.0", "6.5", "10",
+)  # fmt: skip
 MASTER_TABLE = """
 A    2   v   v   v   v   v   v   v   v   v   v   v   v   v   v   0   v
 B    3   v   v   v   v   v   v   v   v   v   v   v   v   v   0   ^   v
