@@ -22,14 +22,13 @@ from flawsight.imaging import encode_png
 from flawsight.inspection import explain
 from flawsight.inspection.decide import answer, calibrated
 from flawsight.inspection.engines import load_engine
+from flawsight.inspection.operating import Costs, choose_thresholds, clopper_pearson
 from flawsight.inspection.tiny import METADATA, TinyEngine
 from flawsight.learning.backbones import CamNet, build, load_imagenet, load_weights
 from flawsight.learning.calibrate import (
-    Costs,
     calibrate,
     choose_defect_bias,
     choose_temperature,
-    choose_thresholds,
     read_samples,
 )
 from flawsight.learning.config import TrainConfig
@@ -46,7 +45,7 @@ from flawsight.learning.localisation import (
     truth_mask,
 )
 from flawsight.learning.module import averaging, cell_loss, image_log_probabilities, validation_score
-from flawsight.learning.scores import clopper_pearson, expected_calibration_error, scores
+from flawsight.learning.scores import expected_calibration_error, scores
 from flawsight.learning.unknown import feature_statistics
 from flawsight.metadata import Decision, ModelMetadata
 from flawsight.taxonomy import load_taxonomy

@@ -18,8 +18,8 @@ from rich.progress import Progress, track
 from flawsight.data.generate import generate
 from flawsight.data.samples import GENERATED_MARK
 from flawsight.errors import FlawsightError
+from flawsight.inspection.operating import Costs
 from flawsight.learning.backbones import BACKBONES
-from flawsight.learning.calibrate import Costs
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.train import EXPLANATIONS, MODEL, RESULTS
 from flawsight.learning.train import train as run

@@ -14,6 +14,7 @@ from flawsight.data.whole import sample_pixels
 from flawsight.inspection import explain
 from flawsight.inspection.decide import answer, calibrated
 from flawsight.inspection.engines import Engine, Float
+from flawsight.inspection.operating import Costs, choose_thresholds
 from flawsight.learning.localisation import as_tuple, iou, mask_boxes, truth_mask
 from flawsight.learning.scores import defect_mass, expected_calibration_error
 from flawsight.metadata import Decision, ModelMetadata
@@ -21,23 +22,6 @@ from flawsight.preprocessing import Placement, prepare
 
 CELLS = (1, 2, 3, 5, 8, 12)
 BOX_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Prices of being wrong, in any one unit, and how many parts are defective.
-
-    Attributes:
-        escape: a defective part is accepted.
-        overkill: a good part is rejected.
-        review: a person has to look.
-        prevalence: share of defective parts on the line, 0..1; ``None`` takes that of the data.
-    """
-
-    escape: float = 20.0
-    overkill: float = 1.0
-    review: float = 0.25
-    prevalence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -130,40 +114,6 @@ def choose_defect_bias(
     found = minimize_scalar(lambda b: _nll(shifted(b), labels), bounds=(-6.0, 6.0), method="bounded")
     best = round(float(found.x), 3)
     return best if _ece(shifted(best), labels) < _ece(probabilities, labels) else 0.0
-
-
-def choose_thresholds(
-    mass: NDArray[np.floating], truth: NDArray[np.bool_], costs: Costs
-) -> tuple[float, float]:
-    """(accept_below, reject_from) with the least expected cost per part.
-
-    Candidates lie half-way (in log-odds) between neighbouring scores, so a threshold keeps its distance
-    from the parts that chose it. Equal costs are settled in favour of the wider band of review.
-
-    Args:
-        mass: (N,) defect probabilities.
-        truth: (N,) whether the part is defective.
-    """
-    odds = np.sort(np.unique(np.clip(mass, 1e-6, 1 - 1e-6)))
-    odds = np.log(odds / (1 - odds))
-    middles = np.concatenate([[odds[0] - 1], (odds[1:] + odds[:-1]) / 2, [odds[-1] + 1]])
-    if len(middles) > 300:
-        middles = np.quantile(middles, np.linspace(0, 1, 300))
-    candidates = np.clip(1 / (1 + np.exp(-middles)), 1e-4, 1 - 1e-4)
-    prevalence = truth.mean() if costs.prevalence is None else costs.prevalence
-    bad, good = mass[truth], mass[~truth]
-    weight_bad = prevalence / max(1, len(bad))
-    weight_good = (1 - prevalence) / max(1, len(good))
-    bad_below = (bad[None, :] < candidates[:, None]).sum(1) * weight_bad  # (T,)
-    good_below = (good[None, :] < candidates[:, None]).sum(1) * weight_good
-    escape = costs.escape * bad_below[:, None]  # accept threshold along rows
-    overkill = costs.overkill * (weight_good * len(good) - good_below)[None, :]  # reject along columns
-    review = costs.review * ((bad_below + good_below)[None, :] - (bad_below + good_below)[:, None])
-    total = escape + overkill + review
-    total[np.tril_indices(len(candidates), -1)] = np.inf  # accept must not lie above reject
-    near = np.argwhere(total <= total.min() + 1e-12)
-    row, column = max(near, key=lambda pair: pair[1] - pair[0])
-    return round(float(candidates[row]), 4), round(float(candidates[column]), 4)
 
 
 def choose_box_level(readings: Sequence[Reading], meta: ModelMetadata, decision: Decision) -> float:
