@@ -36,7 +36,8 @@ from flawsight.records.accounts import AccountError, TooManyAttempts, WrongPassw
 from flawsight.settings import Settings
 
 SIGN_IN = {"auth.sign_in_form", "auth.sign_in"}
-PUBLIC = {"static", "health.healthz", "health.readyz"}  # strangers may ask; nobody is told apart
+# Strangers may ask; nobody is told apart.
+PUBLIC = {"static", "health.healthz", "health.readyz", "problems.show", "language.choose"}
 BENCH = User(0, "", "admin")  # whoever sits at this computer, while there are no accounts
 GUEST = User(0, "", "inspector")  # whoever comes to an insecure server: may not take it over
 PROGRAM = User(0, "token", "operator")  # whoever knows FLAWSIGHT_TOKEN
@@ -191,7 +192,7 @@ def _sign_in_address() -> str:
     return url_for("auth.sign_in_form") + (f"?{urlencode(query)}" if query else "")
 
 
-def _safe_target(address: str) -> str:
+def safe_target(address: str) -> str:
     """``address`` if it is a path of this server, else the start page."""
     inside = address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
     return address if inside else url_for("pages.start")
@@ -201,7 +202,7 @@ def _safe_target(address: str) -> str:
 def sign_in_form() -> Response | str:
     target = request.args.get("next", "")
     if g.user is not None:
-        return redirect(_safe_target(target), 303)
+        return redirect(safe_target(target), 303)
     return render_template("sign_in.html", target=target, name="", problem=None)
 
 
@@ -222,7 +223,7 @@ def sign_in() -> Response:
         return page
     log.info("%s signed in from %s", user.name, address)
     begin_session(user)
-    return redirect(_safe_target(target), 303)
+    return redirect(safe_target(target), 303)
 
 
 @bp.post("/sign-out")

@@ -9,7 +9,19 @@ from flawsight.inspection.inspector import Inspector
 from flawsight.records import Accounts, Store
 from flawsight.reporting.drawings import percent
 from flawsight.settings import PROJECT_ROOT, Settings
-from flawsight.web import api, bench, health, history, inspections, pages, review, samples, security, users
+from flawsight.web import (
+    api,
+    bench,
+    health,
+    history,
+    inspections,
+    language,
+    pages,
+    review,
+    samples,
+    security,
+    users,
+)
 from flawsight.web.problems import register_problems
 from flawsight.web.service import Service
 
@@ -43,6 +55,7 @@ def create_app(settings: Settings, inspector: Inspector | None = None, store: St
     app.config["MAX_CONTENT_LENGTH"] = service.max_bytes + FORM_OVERHEAD
     app.jinja_env.filters["percent"] = percent
     app.jinja_env.globals["version"] = __version__
+    language.install(app)
     security.protect(app, settings, Accounts(service.store))
     register_problems(app)
     for feature in FEATURES:

@@ -1,0 +1,64 @@
+"""The language a person reads. English is what is stored, logged and sent to programs.
+
+The web room says which language a request is answered in; every room above this one may then say things
+in it. Outside a request, and in the threads that inspect, it is English.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from gettext import NullTranslations, translation
+from pathlib import Path
+
+from babel.numbers import format_decimal
+
+FOLDER = Path(__file__).with_name("translations")
+ENGLISH = "en"
+LANGUAGES = {ENGLISH: "English", "de": "Deutsch", "id": "Bahasa Indonesia"}
+
+_language: ContextVar[str] = ContextVar("language", default=ENGLISH)
+
+
+def language() -> str:
+    """The language things are said in now; a key of ``LANGUAGES``."""
+    return _language.get()
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Say things in ``language`` for a while."""
+    before = _language.set(language)
+    try:
+        yield
+    finally:
+        _language.reset(before)
+
+
+def gettext(message: str, **values: object) -> str:
+    """``message`` in the present language, with ``values`` in place of ``%(name)s``."""
+    said = _catalog(language()).gettext(message)
+    return said % values if values else said
+
+
+def ngettext(one: str, many: str, num: int, **values: object) -> str:
+    """``one`` or ``many`` as ``num`` asks for, with ``%(num)s`` and ``values`` put in."""
+    return _catalog(language()).ngettext(one, many, num) % {"num": number(num), **values}
+
+
+def marked(message: str) -> str:
+    """``message`` itself: marks a constant that is translated where it is shown, by ``gettext``."""
+    return message
+
+
+def number(value: float, digits: int = 0) -> str:
+    """``value`` with ``digits`` decimals as the present language writes it: 1,234.5 or 1.234,5."""
+    pattern = "#,##0" + ("." + "0" * digits if digits else "")
+    return format_decimal(value, pattern, locale=language())
+
+
+@cache
+def _catalog(language: str) -> NullTranslations:
+    return translation("messages", FOLDER, [language], fallback=True)
