@@ -107,9 +107,15 @@ def code_letter(size: int, level: str) -> str:
         BadPlan: there is no such lot or level; the message says what there is.
     """
     if level not in LEVELS:
-        raise BadPlan(f"There is no general inspection level {level!r}. Choose one of: {', '.join(LEVELS)}.")
+        raise BadPlan(
+            "There is no general inspection level '%(level)s'. Choose one of: %(levels)s.",
+            level=level,
+            levels=", ".join(LEVELS),
+        )
     if not 1 <= size <= LARGEST_LOT:
-        raise BadPlan(f"A lot has 1 to {LARGEST_LOT:,} parts, not {size:,}.")
+        raise BadPlan(
+            "A lot has 1 to %(most)s parts, not %(size)s.", most=f"{LARGEST_LOT:,}", size=f"{size:,}"
+        )
     letters = next(letters for largest, letters in CODE_LETTERS if size <= largest)
     return letters[LEVELS.index(level)]
 
@@ -126,7 +132,11 @@ def plan(size: int, level: str, limit: str) -> Plan:
     elif limit in AQLS:
         letter, n, ac = _line(letter, AQLS.index(limit))
     else:
-        raise BadPlan(f"The tables have no AQL {limit!r}. Choose one of: {', '.join(LIMITS)}.")
+        raise BadPlan(
+            "The tables have no AQL '%(limit)s'. Choose one of: %(limits)s.",
+            limit=limit,
+            limits=", ".join(LIMITS),
+        )
     return Plan(limit, letter, min(n, size), ac, every_part=n >= size)
 
 

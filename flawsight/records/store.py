@@ -39,6 +39,7 @@ from sqlalchemy.orm import Session
 from flawsight.errors import NotFound, RecordError
 from flawsight.inspection.result import Inspection
 from flawsight.records.catalogue import catalogue_row, microseconds
+from flawsight.records.membership import join_lot
 from flawsight.records.record import CONTEXT, PICTURES, Record, picture_hashes, seal
 from flawsight.records.tables import CatalogueRow, InspectionRow, NumberRow
 
@@ -300,6 +301,7 @@ def _file_row(
     session.add(row)
     session.flush()
     session.add(catalogue_row(row, _free_moment(session, created_at)))
+    join_lot(session, row)
     session.flush()
     return row
 

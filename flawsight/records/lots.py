@@ -1,0 +1,572 @@
+"""Lots: opened, inspected into, closed with a decision, disposed of. What was done is never overwritten.
+
+While a lot is open, every inspection that names its lot number is filed into it (``store``). With the
+closing its parts and their answers stand still: what people answer later is kept with the inspection,
+but a closed lot goes on to say what it was closed on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from flawsight.errors import FlawsightError, NotFound
+from flawsight.i18n import marked
+from flawsight.records.assessment import Assessment, Figures, Look, assess, plans
+from flawsight.records.catalogue import moment
+from flawsight.records.membership import open_lot
+from flawsight.records.pchart import Sampled
+from flawsight.records.record import canonical_json
+from flawsight.records.store import Store
+from flawsight.records.tables import (
+    CatalogueRow,
+    InspectionRow,
+    LotEventRow,
+    LotPartRow,
+    LotRow,
+    ReviewRow,
+)
+from flawsight.taxonomy import describe
+
+STATES = {
+    "open": marked("Open"),
+    "accepted": marked("Accepted"),
+    "rejected": marked("Rejected"),
+    "withdrawn": marked("Withdrawn"),
+}
+DECISIONS = {"accept": "accepted", "reject": "rejected", "withdraw": "withdrawn"}  # to the state
+DISPOSITIONS = {
+    "accept": marked("Accept"),
+    "reject": marked("Reject"),
+    "rework": marked("Rework"),
+    "sort": marked("Sort 100 %"),
+}
+DRAWN = {"random": marked("At random from the whole lot"), "other": marked("Not at random")}
+DEFAULT_LIMITS = {"critical": "none", "major": "2.5", "unknown": "2.5", "minor": "4.0"}
+LENGTH = 80  # characters of a number or name
+TEXT_LENGTH = 2000
+TREND = 50  # latest lots of a p-chart
+
+
+class BadLot(FlawsightError):
+    """Something about the lot is missing or contradicts itself."""
+
+    code = "bad_lot"
+    status = 400
+
+
+class LotConflict(FlawsightError):
+    """Somebody else was faster, or the lot is no longer in a state for this."""
+
+    code = "lot_conflict"
+    status = 409
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a lot is held against, fixed when it is opened.
+
+    Attributes:
+        limits: severity (``assessment.SEVERITIES``) to AQL or ``sampling.NONE_ALLOWED``.
+        drawn: one of ``DRAWN``: how the parts to inspect are picked.
+    """
+
+    number: str
+    size: int
+    level: str
+    limits: dict[str, str]
+    part_number: str = ""
+    part_revision: str = ""
+    supplier: str = ""
+    drawn: str = "random"
+
+
+@dataclass(frozen=True)
+class Event:
+    """What somebody did: ``opened``, ``closed`` or ``disposed``; ``decision`` says how it ended."""
+
+    created_at: datetime
+    by: str
+    kind: str
+    decision: str
+    rationale: str
+    data: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "created_at": self.created_at.isoformat()}
+
+
+@dataclass(frozen=True)
+class Disposal:
+    """What becomes of a closed lot; ``containment`` and ``reference`` may stay empty.
+
+    Attributes:
+        disposition: one of ``DISPOSITIONS``.
+        containment: what was done at once so that nothing bad goes on.
+        reference: of the corrective action, e.g. the number of an 8D report.
+    """
+
+    disposition: str
+    rationale: str
+    containment: str = ""
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class Lot:
+    """A lot as filed; ``events`` first to latest, ``state`` one of ``STATES``."""
+
+    id: int
+    terms: Terms
+    state: str
+    events: tuple[Event, ...]
+
+    @property
+    def opened(self) -> Event:
+        return self.events[0]
+
+    @property
+    def closed(self) -> Event | None:
+        return next((event for event in self.events if event.kind == "closed"), None)
+
+    @property
+    def disposed(self) -> Event | None:
+        """The disposition that counts: the latest."""
+        return next((event for event in reversed(self.events) if event.kind == "disposed"), None)
+
+    @property
+    def report_number(self) -> str:
+        return f"LOT-{self.opened.created_at.year}-{self.id:06d}"
+
+    @property
+    def ncr_number(self) -> str:
+        return f"NCR-{self.opened.created_at.year}-{self.id:06d}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema": "flawsight.lot/1",
+            "id": self.id,
+            "report_number": self.report_number,
+            "state": self.state,
+            **asdict(self.terms),
+            "events": [event.to_dict() for event in self.events],
+        }
+
+    @property
+    def sha256(self) -> str:
+        """Over everything that is stated of the lot, printed on its reports."""
+        return hashlib.sha256(canonical_json(self.to_dict()).encode("ascii")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One line of the list."""
+
+    lot: Lot
+    figures: Figures
+
+
+@dataclass(frozen=True)
+class LotFilter:
+    """What to look for; ``text`` is what lot number, part number or supplier begins with."""
+
+    text: str = ""
+    state: str = ""
+    part_number: str = ""
+
+    def is_empty(self) -> bool:
+        return not (self.text or self.state or self.part_number)
+
+
+@dataclass(frozen=True)
+class LotPage:
+    """Some lots, newest first, and the ids from which to go on; ``None`` at an end."""
+
+    lines: tuple[Summary, ...]
+    before: int | None
+    after: int | None
+
+
+class Lots:
+    """The lots in ``store``. Safe to share between threads."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def open(self, terms: Terms, by: str) -> Lot:
+        """Open a lot.
+
+        Raises:
+            BadLot: a text is missing or too long, or nobody said who opens it.
+            BadPlan: the tables have no plan for it.
+            LotConflict: a lot of that number is open already.
+        """
+        _check_terms(terms)
+        _check_name(by)
+        plans(terms.size, terms.level, terms.limits)
+        with self.store.transaction("write", write=True) as session:
+            if there := open_lot(session, terms.number):
+                raise LotConflict(
+                    "A lot %(number)s is open already, since %(since)s. Inspect into that one, "
+                    "or close it first.",
+                    number=terms.number,
+                    since=_lot(session, there).opened.created_at.date().isoformat(),
+                )
+            row = LotRow(**asdict(terms), state="open")
+            session.add(row)
+            session.flush()
+            _note(session, row.id, by, "opened")
+            return _lot(session, row.id)
+
+    def get(self, lot_id: int) -> Lot:
+        """The lot ``lot_id``.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self.store.transaction("read") as session:
+            return _lot(session, lot_id)
+
+    def assess(self, lot: Lot) -> Assessment:
+        """The parts of ``lot`` held against its plans: of an open lot as of now, else as of its closing.
+
+        Parts that were since deleted by a rule are missing, but the figures still count them.
+        """
+        with self.store.transaction("read") as session:
+            return _assess(session, lot)
+
+    def late(self, lot: Lot) -> int:
+        """How many inspections name the lot's number but were filed when it was not open."""
+        mine = exists().where(LotPartRow.inspection_id == CatalogueRow.id)
+        with self.store.transaction("read") as session:
+            counted = select(func.count()).where(CatalogueRow.lot == lot.terms.number, ~mine)
+            return session.scalar(counted) or 0
+
+    def changed(self, lot: Lot) -> int:
+        """How many parts of a closed lot were answered again after its closing."""
+        if lot.closed is None:
+            return 0
+        with self.store.transaction("read") as session:
+            counted = select(func.count(ReviewRow.inspection_id.distinct())).where(
+                LotPartRow.lot_id == lot.id,
+                LotPartRow.inspection_id == ReviewRow.inspection_id,
+                ReviewRow.id > lot.closed.data["last_review"],
+            )
+            return session.scalar(counted) or 0
+
+    def close(self, lot_id: int, decision: str, by: str, rationale: str = "") -> Lot:
+        """End the inspection of a lot.
+
+        A lot is accepted only as its plans say. It may be rejected against them, or withdrawn, which
+        needs a rationale.
+
+        Raises:
+            NotFound: there is no such lot.
+            BadLot: the decision is not that of the plans, and why is not said.
+            LotConflict: the lot is closed already.
+        """
+        _check_name(by)
+        _check_text(rationale)
+        if decision not in DECISIONS:
+            raise BadLot("The decision is one of: %(decisions)s.", decisions=", ".join(DECISIONS))
+        with self.store.transaction("write", write=True) as session:
+            lot = _lot(session, lot_id)
+            if lot.closed:
+                raise LotConflict(
+                    "%(by)s has closed this lot already: %(state)s. Nothing was changed.",
+                    by=lot.closed.by,
+                    state=lot.state,
+                )
+            figures = _assess(session, lot).figures
+            _check_decision(decision, figures, rationale)
+            last_review = session.scalar(select(func.max(ReviewRow.id))) or 0
+            _note(
+                session, lot_id, by, "closed", decision, rationale,
+                {"figures": figures.to_dict(), "last_review": last_review},
+            )  # fmt: skip
+            _row(session, lot_id).state = DECISIONS[decision]
+            return _lot(session, lot_id)
+
+    def dispose(self, lot_id: int, disposal: Disposal, by: str, seen: int | None = None) -> Lot:
+        """Say what becomes of a closed lot. A later disposition counts instead of an earlier one.
+
+        Args:
+            seen: how many events of the lot the person has seen, to notice that there are more.
+
+        Raises:
+            NotFound: there is no such lot.
+            BadLot: the disposition or the rationale is missing.
+            LotConflict: the lot is open, or somebody else disposed of it meanwhile.
+        """
+        _check_name(by)
+        for text in (disposal.rationale, disposal.containment, disposal.reference):
+            _check_text(text)
+        if disposal.disposition not in DISPOSITIONS:
+            raise BadLot("The disposition is one of: %(choices)s.", choices=", ".join(DISPOSITIONS))
+        if not disposal.rationale:
+            raise BadLot("Say in the rationale why the lot is disposed of like that.")
+        with self.store.transaction("write", write=True) as session:
+            lot = _lot(session, lot_id)
+            if lot.closed is None:
+                raise LotConflict("This lot is still open. Close it with a decision first.")
+            if seen is not None and seen < len(lot.events):
+                latest = lot.events[-1]
+                raise LotConflict(
+                    "%(by)s has disposed of this lot meanwhile: %(disposition)s. "
+                    "Look at that, then decide again if need be.",
+                    by=latest.by,
+                    disposition=latest.decision,
+                )
+            data = {"containment": disposal.containment, "reference": disposal.reference}
+            _note(session, lot_id, by, "disposed", disposal.disposition, disposal.rationale, data)
+            return _lot(session, lot_id)
+
+    def page(
+        self, wanted: LotFilter, size: int = 25, *, after: int | None = None, before: int | None = None
+    ) -> LotPage:
+        """``size`` lots that come ``after`` an id, or those right ``before`` one; newest first."""
+        found = _matching(wanted)
+        if before is not None:
+            found = found.where(LotRow.id > before).order_by(LotRow.id.asc())
+        else:
+            found = found.where(LotRow.id < after) if after is not None else found
+            found = found.order_by(LotRow.id.desc())
+        with self.store.transaction("read") as session:
+            rows = list(session.scalars(found.limit(size + 1)))
+            more, rows = len(rows) > size, rows[:size]
+            earlier, later = after is not None, more
+            if before is not None:
+                rows, earlier, later = rows[::-1], more, True
+            lots = _with_events(session, rows)
+            lines = tuple(Summary(lot, _figures(session, lot)) for lot in lots)
+        return LotPage(
+            lines, lots[0].id if lots and earlier else None, lots[-1].id if lots and later else None
+        )
+
+    def count(self, wanted: LotFilter, limit: int = 10_000) -> int:
+        """How many match; ``limit`` stands for that many or more."""
+        some = _matching(wanted).limit(limit).subquery()
+        with self.store.transaction("read") as session:
+            return session.scalar(select(func.count()).select_from(some)) or 0
+
+    def open_lots(self, limit: int = 50) -> list[Lot]:
+        """The lots that can be inspected into, newest first."""
+        newest = select(LotRow).where(LotRow.state == "open").order_by(LotRow.id.desc()).limit(limit)
+        with self.store.transaction("read") as session:
+            return _with_events(session, list(session.scalars(newest)))
+
+    def find_open(self, number: str) -> Lot | None:
+        """The open lot of that number."""
+        with self.store.transaction("read") as session:
+            lot_id = open_lot(session, number)
+            return _lot(session, lot_id) if lot_id else None
+
+    def part_numbers(self) -> list[str]:
+        """Every part number that a lot has."""
+        with self.store.transaction("read") as session:
+            values = select(LotRow.part_number).distinct().order_by(LotRow.part_number)
+            return [value for value in session.scalars(values) if value]
+
+    def trend(self, part_number: str = "") -> list[Sampled]:
+        """The latest accepted and rejected lots, oldest first, as the p-chart takes them."""
+        decided: list[ColumnElement[bool]] = [LotRow.state.in_(("accepted", "rejected"))]
+        if part_number:
+            decided.append(LotRow.part_number == part_number)
+        latest = (
+            select(LotRow.id, LotRow.number, LotEventRow.created_at, LotEventRow.data)
+            .join(LotEventRow, and_(LotEventRow.lot_id == LotRow.id, LotEventRow.kind == "closed"))
+            .where(*decided)
+            .order_by(LotEventRow.id.desc())
+            .limit(TREND)
+        )
+        with self.store.transaction("read") as session:
+            found = [
+                (lot_id, number, at, Figures.from_dict(data["figures"]))
+                for lot_id, number, at, data in session.execute(latest)
+            ]
+        return [
+            Sampled(lot_id, number, at, figures.good + figures.nonconforming, figures.nonconforming)
+            for lot_id, number, at, figures in reversed(found)
+        ]
+
+
+# --- checks ---------------------------------------------------------------------------------------------
+
+
+def _check_terms(terms: Terms) -> None:
+    if not terms.number:
+        raise BadLot("Give the lot its number.")
+    texts = (terms.number, terms.part_number, terms.part_revision, terms.supplier)
+    if any(len(text) > LENGTH or not text.isprintable() for text in texts):
+        raise BadLot("Numbers and names have up to %(most)s characters, all printable.", most=LENGTH)
+    if terms.drawn not in DRAWN:
+        raise BadLot("How the sample is drawn is one of: %(choices)s.", choices=", ".join(DRAWN))
+
+
+def _check_name(by: str) -> None:
+    if not by or len(by) > LENGTH:
+        raise BadLot("Say who does this: a name of up to %(most)s characters.", most=LENGTH)
+
+
+def _check_text(text: str) -> None:
+    if len(text) > TEXT_LENGTH:
+        raise BadLot("A text is longer than %(most)s characters. Shorten it.", most=TEXT_LENGTH)
+
+
+def _check_decision(decision: str, figures: Figures, rationale: str) -> None:
+    if decision == "accept" and figures.decision != "accept":
+        if figures.decision == "reject":
+            raise BadLot(
+                "The plans reject this lot, so it cannot be accepted. Reject it; a disposition can "
+                "still release it, with a rationale."
+            )
+        raise BadLot(
+            "The plans have not accepted this lot yet: %(to_go)s parts to inspect, %(undecided)s to decide.",
+            to_go=figures.to_go,
+            undecided=figures.undecided,
+        )
+    if decision != figures.decision and not rationale:
+        raise BadLot("The plans do not say that. Give the reason in the rationale.")
+
+
+# --- rows -----------------------------------------------------------------------------------------------
+
+
+def _row(session: Session, lot_id: int) -> LotRow:
+    row = session.get(LotRow, lot_id)
+    if row is None:
+        raise NotFound("There is no such lot. Look for it in the list of lots.")
+    return row
+
+
+def _lot(session: Session, lot_id: int) -> Lot:
+    return _with_events(session, [_row(session, lot_id)])[0]
+
+
+def _with_events(session: Session, rows: Sequence[LotRow]) -> list[Lot]:
+    events: dict[int, list[Event]] = {row.id: [] for row in rows}
+    found = select(LotEventRow).where(LotEventRow.lot_id.in_(events)).order_by(LotEventRow.id)
+    for event in session.scalars(found):
+        events[event.lot_id].append(
+            Event(event.created_at, event.by, event.kind, event.decision, event.rationale, event.data)
+        )
+    return [Lot(row.id, _terms(row), row.state, tuple(events[row.id])) for row in rows]
+
+
+def _terms(row: LotRow) -> Terms:
+    return Terms(
+        number=row.number,
+        size=row.size,
+        level=row.level,
+        limits=row.limits,
+        part_number=row.part_number,
+        part_revision=row.part_revision,
+        supplier=row.supplier,
+        drawn=row.drawn,
+    )
+
+
+def _note(
+    session: Session,
+    lot_id: int,
+    by: str,
+    kind: str,
+    decision: str = "",
+    rationale: str = "",
+    data: dict[str, Any] | None = None,
+) -> None:
+    now = datetime.now(UTC)
+    session.add(
+        LotEventRow(
+            lot_id=lot_id, created_at=now, by=by, kind=kind, decision=decision, rationale=rationale,
+            data=data or {},
+        )
+    )  # fmt: skip
+    session.flush()
+
+
+def _matching(wanted: LotFilter) -> Any:
+    found = select(LotRow)
+    if wanted.state:
+        found = found.where(LotRow.state == wanted.state)
+    if wanted.part_number:
+        found = found.where(LotRow.part_number == wanted.part_number)
+    if wanted.text:
+        end = wanted.text + "\U0010ffff"
+        columns = (LotRow.number, LotRow.part_number, LotRow.supplier)
+        found = found.where(or_(*(and_(column >= wanted.text, column < end) for column in columns)))
+    return found
+
+
+# --- the parts ------------------------------------------------------------------------------------------
+
+
+def _assess(session: Session, lot: Lot) -> Assessment:
+    terms = lot.terms
+    found = assess(plans(terms.size, terms.level, terms.limits), _looks(session, lot))
+    return replace(found, figures=_kept(lot.closed)) if lot.closed else found
+
+
+def _figures(session: Session, lot: Lot) -> Figures:
+    return _kept(lot.closed) if lot.closed else _assess(session, lot).figures
+
+
+def _kept(closed: Event) -> Figures:
+    return Figures.from_dict(closed.data["figures"])
+
+
+def _looks(session: Session, lot: Lot) -> list[Look]:
+    """Every inspection of the lot in the order of filing, with the answer that counts."""
+    answers = _answers(session, lot)
+    boxes = case((CatalogueRow.verdict == "reject", InspectionRow.data["boxes"]))
+    rows = (
+        select(CatalogueRow, InspectionRow.image_sha256, boxes)
+        .join(LotPartRow, LotPartRow.inspection_id == CatalogueRow.id)
+        .join(InspectionRow, InspectionRow.id == CatalogueRow.id)
+        .where(LotPartRow.lot_id == lot.id)
+        .order_by(LotPartRow.id)
+    )
+    return [_look(row, sha256, found, answers.get(row.id)) for row, sha256, found in session.execute(rows)]
+
+
+def _answers(session: Session, lot: Lot) -> dict[str, ReviewRow]:
+    """The answer of a person that counts, by inspection: of a closed lot, as of its closing."""
+    latest = (
+        select(func.max(ReviewRow.id))
+        .join(LotPartRow, LotPartRow.inspection_id == ReviewRow.inspection_id)
+        .where(LotPartRow.lot_id == lot.id)
+        .group_by(ReviewRow.inspection_id)
+    )
+    if lot.closed:
+        latest = latest.where(ReviewRow.id <= lot.closed.data["last_review"])
+    return {
+        row.inspection_id: row for row in session.scalars(select(ReviewRow).where(ReviewRow.id.in_(latest)))
+    }
+
+
+def _look(
+    row: CatalogueRow, sha256: str, boxes: list[dict[str, Any]] | None, answer: ReviewRow | None
+) -> Look:
+    verdict, class_id = (answer.verdict, answer.class_id) if answer else (row.verdict, row.predicted_class)
+    boxes = answer.boxes if answer else boxes
+    seen = [class_id, *(box["class"] for box in boxes or ())] if verdict == "reject" else []
+    return Look(
+        id=row.id,
+        number=row.number,
+        created_at=moment(row.at),
+        name=row.name,
+        part_number=row.part_number,
+        serial=row.serial,
+        image_sha256=sha256,
+        verdict=verdict,
+        class_id=class_id,
+        confidence=row.confidence,
+        classes=tuple(dict.fromkeys(one for one in seen if describe(one).is_defect)),
+        reviewer=answer.reviewer if answer else "",
+    )

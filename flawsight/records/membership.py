@@ -1,0 +1,21 @@
+"""How an inspection gets into a lot: it names the number of a lot that is open while it is filed."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from flawsight.records.tables import InspectionRow, LotPartRow, LotRow
+
+
+def open_lot(session: Session, number: str) -> int | None:
+    """The id of the open lot of that number; there is one at most."""
+    return session.scalar(select(LotRow.id).where(LotRow.number == number, LotRow.state == "open"))
+
+
+def join_lot(session: Session, row: InspectionRow) -> None:
+    """File ``row`` into the open lot it names, in the transaction that files it."""
+    number = row.data.get("context", {}).get("lot", "")
+    lot_id = open_lot(session, number) if number else None
+    if lot_id is not None:
+        session.add(LotPartRow(lot_id=lot_id, inspection_id=row.id))
