@@ -15,15 +15,26 @@ FlawsightError
 
 from __future__ import annotations
 
+from flawsight.i18n import gettext
+
 
 class FlawsightError(Exception):
     """Base of every error that is meant to be read by a person.
 
-    ``code`` is stable text for programs; ``status`` is the HTTP status the web uses.
+    ``code`` is stable text for programs; ``status`` is the HTTP status the web uses. ``str`` of it is
+    English: ``message`` with ``values`` in place of ``%(name)s``.
     """
 
     code = "error"
     status = 500
+
+    def __init__(self, message: str = "", **values: object) -> None:
+        super().__init__(message % values if values else message)
+        self._message, self._values = message, values
+
+    def said(self) -> str:
+        """The message in the reader's language."""
+        return gettext(self._message, **self._values)
 
 
 class ImageError(FlawsightError):

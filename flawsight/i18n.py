@@ -39,7 +39,7 @@ def speaking(language: str) -> Iterator[None]:
 
 def gettext(message: str, **values: object) -> str:
     """``message`` in the present language, with ``values`` in place of ``%(name)s``."""
-    said = _catalog(language()).gettext(message)
+    said = _catalog(language()).gettext(message) if message else ""  # "" is the catalog's own head
     return said % values if values else said
 
 

@@ -38,7 +38,6 @@ BAND = 2_000_000  # pixels that are converted at a time
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 _ORIENTATION = 0x0112  # EXIF tag
 _PNG_TURNS = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")  # parts of a PNG that may hold that tag
-_KINDS = "a PNG, JPEG, BMP, TIFF, WebP or GIF file"
 
 
 def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -52,7 +51,7 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIX
         NotAnImage: no decoder knows the bytes, or the file is damaged or ends early.
     """
     if not data:
-        raise EmptyUpload(f"The file is empty. Choose {_KINDS}.")
+        raise EmptyUpload("The file is empty. Choose a PNG, JPEG, BMP, TIFF, WebP or GIF file.")
     _check_bytes(len(data), max_bytes)
     with _open(data, max_pixels) as image:
         _check_pixels(image.size, max_pixels)
@@ -64,7 +63,8 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIX
             raise
         except Exception as error:  # decoders fail in any way they like on damaged bytes
             raise NotAnImage(
-                f"The image is damaged or ends early ({error}). Save or transfer it again, then retry."
+                "The image is damaged or ends early (%(error)s). Save or transfer it again, then retry.",
+                error=error,
             ) from error
 
 
@@ -92,7 +92,9 @@ def read_bytes(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ImageError(
-            f"{path} cannot be read ({error.strerror or error}). Check the path and its permissions."
+            "%(path)s cannot be read (%(strerror)s). Check the path and its permissions.",
+            path=path,
+            strerror=error.strerror or error,
         ) from error
 
 
@@ -149,8 +151,10 @@ def sha256(data: bytes) -> str:
 def _check_bytes(size: int, limit: int) -> None:
     if size > limit:
         raise ImageTooLarge(
-            f"The file has {size / 2**20:.1f} MiB; the limit is {limit / 2**20:.1f} MiB. "
-            "Send a smaller file, or raise FLAWSIGHT_MAX_UPLOAD_MB."
+            "The file has %(size)s MiB; the limit is %(limit)s MiB. Send a smaller file, or "
+            "raise FLAWSIGHT_MAX_UPLOAD_MB.",
+            size=f"{size / 2**20:.1f}",
+            limit=f"{limit / 2**20:.1f}",
         )
 
 
@@ -158,16 +162,26 @@ def _check_pixels(size: tuple[int, int], limit: int) -> None:
     width, height = size
     if width * height > limit:
         raise ImageTooLarge(
-            f"The image has {width} x {height} pixels; the limit is {limit:,} pixels. "
-            "Send a smaller picture or a part of it, or raise FLAWSIGHT_MAX_PIXELS."
+            "The image has %(width)s x %(height)s pixels; the limit is %(limit)s pixels. Send a "
+            "smaller picture or a part of it, or raise FLAWSIGHT_MAX_PIXELS.",
+            width=width,
+            height=height,
+            limit=f"{limit:,}",
         )
     if max(width, height) > MAX_SIDE:
         raise ImageTooLarge(
-            f"The image has {width} x {height} pixels; no side may have more than {MAX_SIDE:,}. "
-            "Cut the part out of the picture and send that."
+            "The image has %(width)s x %(height)s pixels; no side may have more than "
+            "%(max_side)s. Cut the part out of the picture and send that.",
+            width=width,
+            height=height,
+            max_side=f"{MAX_SIDE:,}",
         )
     if width < 1 or height < 1:
-        raise NotAnImage(f"The image has {width} x {height} pixels: there is nothing to inspect.")
+        raise NotAnImage(
+            "The image has %(width)s x %(height)s pixels: there is nothing to inspect.",
+            width=width,
+            height=height,
+        )
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
@@ -177,13 +191,17 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # Pillow's own limit, far above ours unless ours was raised.
         raise ImageTooLarge(
-            f"The image has far too many pixels ({error}); the limit is {max_pixels:,}. "
-            "Send a smaller picture or a part of it."
+            "The image has far too many pixels (%(error)s); the limit is %(max_pixels)s. Send a "
+            "smaller picture or a part of it.",
+            error=error,
+            max_pixels=f"{max_pixels:,}",
         ) from error
     except MemoryError:
         raise
     except Exception as error:  # any failure on a header means the same to the sender
-        raise NotAnImage(f"The file is not an image that can be read. Send {_KINDS}.") from error
+        raise NotAnImage(
+            "The file is not an image that can be read. Send a PNG, JPEG, BMP, TIFF, WebP or GIF file."
+        ) from error
 
 
 def _load(image: Image.Image, data: bytes) -> Image.Image:

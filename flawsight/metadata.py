@@ -104,8 +104,11 @@ class ModelMetadata:
             found = raw["format"]
             if found != FORMAT:
                 raise ModelError(
-                    f"{source} has format {found!r}; this program reads {FORMAT!r}. "
-                    "Train or export it again, or update the program."
+                    "%(source)s has format %(found)r; this program reads %(format)r. Train or export it "
+                    "again, or update the program.",
+                    source=source,
+                    found=found,
+                    format=FORMAT,
                 )
             raw["preprocessing"] = Preprocessing(**raw["preprocessing"])
             raw["decision"] = Decision(**raw["decision"])
@@ -114,6 +117,8 @@ class ModelMetadata:
             return cls(**raw)
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(
-                f"{source} carries no readable Flawsight metadata ({error}). "
-                "Use a model written by training.py or `python -m flawsight export`."
+                "%(source)s carries no readable Flawsight metadata (%(error)s). Use a model written "
+                "by training.py or `python -m flawsight export`.",
+                source=source,
+                error=error,
             ) from None

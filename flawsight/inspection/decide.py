@@ -49,7 +49,10 @@ def answer(logits: Float, class_map: Float, metadata: ModelMetadata) -> NDArray[
     if decision.pooling == "top_cells":
         pooled = _pool_top_cells(class_map, metadata)
         return calibrated(np.log(pooled + _TINY), metadata)
-    raise ModelError(f"Unknown pooling {decision.pooling!r} in the model; known are 'mean' and 'top_cells'.")
+    raise ModelError(
+        "Unknown pooling %(pooling)r in the model; known are 'mean' and 'top_cells'.",
+        pooling=decision.pooling,
+    )
 
 
 def calibrated(scores: NDArray[np.float64], metadata: ModelMetadata) -> NDArray[np.float64]:

@@ -22,15 +22,21 @@ if TYPE_CHECKING:
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # of ONNX Runtime, the first that is there
 HEAD_KEY = f"{ONNX_KEY}.head"  # ONNX metadata property that holds the head's numbers
 ROOMY = 3 * 640 * 640  # values of an input above which the memory of one pass is given back at once
+LEAK = 0.01  # slope of the leaky ReLU between the layers of a head, below zero
 Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Head:
-    """The last ``Linear``: float32 ``weight`` (K, C) and ``bias`` (K,) for K classes, C channels."""
+    """The last ``Linear``: float32 ``weight`` (K, C) and ``bias`` (K,) for K classes, C channels.
+
+    A head of two layers has ``hidden``, weight (H, C) and bias (H,) of the first, with a leaky ReLU of
+    slope ``LEAK`` behind it; ``weight`` is then (K, H).
+    """
 
     weight: Float
     bias: Float
+    hidden: tuple[Float, Float] | None = None
 
     def __post_init__(self) -> None:
         if self.weight.ndim != 2 or self.bias.shape != self.weight.shape[:1]:
@@ -38,10 +44,32 @@ class Head:
                 f"Head needs weight (K, C) and bias (K,), got {self.weight.shape} and {self.bias.shape}"
             )
 
+    @property
+    def channels(self) -> int:
+        """Of the features that it reads."""
+        return (self.hidden[0] if self.hidden else self.weight).shape[1]
+
+    def at(self, features: Float) -> Head:
+        """The one linear layer that this head amounts to for the picture with ``features`` (C, h, w).
+
+        A leaky ReLU is linear on either side of zero, so logits and their gradient are those of the head
+        itself: the class activation map of the result is Grad-CAM of the two layers.
+        """
+        if self.hidden is None:
+            return self
+        weight, bias = self.hidden
+        slopes = np.where(weight @ features.mean(axis=(1, 2)) + bias > 0, np.float32(1), np.float32(LEAK))
+        return Head(self.weight * slopes @ weight, self.weight * slopes @ bias + self.bias)
+
     def to_text(self) -> str:
-        """Base64 of little-endian float32: weight row by row, then bias (K*C + K numbers)."""
-        numbers = np.concatenate([self.weight.ravel(), self.bias]).astype("<f4")
-        return base64.b64encode(numbers.tobytes()).decode("ascii")
+        """Base64 of little-endian float32: weight row by row, then bias (K*C + K numbers).
+
+        Two layers: ``"C,H:"`` before it, and the first layer's numbers before the last's.
+        """
+        layers = [*(self.hidden or ()), self.weight, self.bias]
+        numbers = np.concatenate([layer.ravel() for layer in layers]).astype("<f4")
+        shape = f"{self.channels},{self.weight.shape[1]}:" if self.hidden else ""
+        return shape + base64.b64encode(numbers.tobytes()).decode("ascii")
 
     @classmethod
     def from_text(cls, text: str, classes: int) -> Head:
@@ -50,13 +78,21 @@ class Head:
         Raises:
             ValueError: not base64, or not K*C + K numbers for any C >= 1.
         """
+        shape, _, text = text.rpartition(":")
         try:
             numbers = np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4").astype(np.float32)
         except binascii.Error as error:
             raise ValueError(f"the head is not base64: {error}") from error
+        hidden = None
+        if shape:
+            channels, units = (int(part) for part in shape.split(","))
+            if numbers.size != units * (channels + 1) + classes * (units + 1):
+                raise ValueError(f"the head has {numbers.size} numbers, which do not fit {classes} classes")
+            first, numbers = np.split(numbers, [units * (channels + 1)])
+            hidden = first[:-units].reshape(units, channels), first[-units:]
         if numbers.size < 2 * classes or numbers.size % classes:
             raise ValueError(f"the head has {numbers.size} numbers, which do not fit {classes} classes")
-        return cls(numbers[:-classes].reshape(classes, -1), numbers[-classes:])
+        return cls(numbers[:-classes].reshape(classes, -1), numbers[-classes:], hidden)
 
 
 class Engine(Protocol):
@@ -93,17 +129,26 @@ class OnnxEngine:
         try:
             self.head = Head.from_text(properties.get(HEAD_KEY, ""), len(self.metadata.classes))
         except ValueError as error:
-            raise ModelError(f"{path} cannot explain its answers: {error}. Export it again.") from error
+            raise ModelError(
+                "%(path)s cannot explain its answers: %(error)s. Export it again.", path=path, error=error
+            ) from error
         found = {output.name: output.shape[1:2] for output in self._session.get_outputs()}
         if not {"logits", "features"} <= found.keys():
             raise ModelError(
-                f"{path} has outputs {sorted(found)}, expected 'logits' and 'features'. Export it again."
+                "%(path)s has outputs %(outputs)s, expected 'logits' and 'features'. Export it again.",
+                path=path,
+                outputs=sorted(found),
             )
-        for output, channels in zip(("logits", "features"), self.head.weight.shape, strict=True):
+        sizes = {"logits": len(self.head.bias), "features": self.head.channels}
+        for output, channels in sizes.items():
             if isinstance(found[output][0], int) and found[output][0] != channels:
                 raise ModelError(
-                    f"{path} does not fit together: {output} has {found[output][0]} channels, "
-                    f"its description {channels}. Export it again."
+                    "%(path)s does not fit together: %(output)s has %(found)s channels, its description "
+                    "%(channels)s. Export it again.",
+                    path=path,
+                    output=output,
+                    found=found[output][0],
+                    channels=channels,
                 )
 
     def run(self, batch: Float) -> tuple[Float, Float]:
@@ -112,8 +157,9 @@ class OnnxEngine:
             logits, features = self._session.run(["logits", "features"], {"image": batch}, options)
         except Exception as error:  # the runtime raises its own unrelated types
             raise ModelError(
-                f"The model {self.metadata.name} could not be run ({error}). "
-                "Copy its file again, or export it again."
+                "The model %(name)s could not be run (%(error)s). Copy its file again, or export it again.",
+                name=self.metadata.name,
+                error=error,
             ) from error
         return logits, features
 
@@ -138,7 +184,7 @@ def load_engine(path: str | Path, threads: int = 0) -> Engine:
         from flawsight.inspection.openvino_engine import OpenVinoEngine
 
         return OpenVinoEngine(path, threads)
-    raise ModelError(f"{path} is not a model file: its name must end in .onnx, .xml or .pth.")
+    raise ModelError("%(path)s is not a model file: its name must end in .onnx, .xml or .pth.", path=path)
 
 
 def cores() -> int:
@@ -151,11 +197,16 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise ModelError(
-            f"There is no model at {path}. Make one with `python training.py`, "
-            "or name another file with FLAWSIGHT_MODEL or --model."
+            "There is no model at %(path)s. Make one with `python training.py`, or name another "
+            "file with FLAWSIGHT_MODEL or --model.",
+            path=path,
         ) from None
     except OSError as error:
-        raise ModelError(f"The model {path} cannot be read ({error.strerror}). Check the path.") from error
+        raise ModelError(
+            "The model %(path)s cannot be read (%(strerror)s). Check the path.",
+            path=path,
+            strerror=error.strerror,
+        ) from error
 
 
 def _properties(path: Path, session: Any) -> dict[str, str]:
@@ -163,7 +214,9 @@ def _properties(path: Path, session: Any) -> dict[str, str]:
         return dict(session.get_modelmeta().custom_metadata_map)
     except UnicodeDecodeError as error:
         raise ModelError(
-            f"{path} is damaged ({error}). Copy it again, or run `python training.py`."
+            "%(path)s is damaged (%(error)s). Copy it again, or run `python training.py`.",
+            path=path,
+            error=error,
         ) from error
 
 
@@ -193,6 +246,8 @@ def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
         session: Any = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # the runtime raises its own unrelated types
         raise ModelError(
-            f"{path} is no readable ONNX model ({error}). Copy it again, or run `python training.py`."
+            "%(path)s is no readable ONNX model (%(error)s). Copy it again, or run `python training.py`.",
+            path=path,
+            error=error,
         ) from error
     return session

@@ -40,8 +40,10 @@ class KnownParts:
             return None
         if stats.get("kind") != KIND:
             raise ModelError(
-                f"The model's feature statistics are of kind {stats.get('kind')!r}; this program knows "
-                f"{KIND!r}. Train it again, or update the program."
+                "The model's feature statistics are of kind %(found)r; this program knows %(known)r. "
+                "Train it again, or update the program.",
+                found=stats.get("kind"),
+                known=KIND,
             )
         return cls(np.asarray(stats["means"]), np.asarray(stats["scale"]), float(stats["threshold"]))
 

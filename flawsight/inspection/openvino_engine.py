@@ -36,10 +36,14 @@ class OpenVinoEngine:
             self._compiled = core.compile_model(model, "CPU", config)
         except OSError as error:
             raise ModelError(
-                f"The model {path} cannot be read ({error.strerror}). Both .xml and .bin are needed."
+                "The model %(path)s cannot be read (%(strerror)s). Both .xml and .bin are needed.",
+                path=path,
+                strerror=error.strerror,
             ) from error
         except (RuntimeError, ValueError) as error:
-            raise ModelError(f"{path} is no readable OpenVINO model ({error}). Export it again.") from error
+            raise ModelError(
+                "%(path)s is no readable OpenVINO model (%(error)s). Export it again.", path=path, error=error
+            ) from error
 
     def run(self, batch: Float) -> tuple[Float, Float]:
         answer = self._compiled.create_infer_request().infer({"image": batch})  # one each: threads may share

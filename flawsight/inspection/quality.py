@@ -93,8 +93,11 @@ def check_size(width: int, height: int) -> None:
     """
     if min(width, height) < SMALLEST_SIDE:
         raise TooSmall(
-            f"The image has {width} x {height} pixels; at least {SMALLEST_SIDE} on each side are needed to "
-            "see anything. Send the photo in its original size."
+            "The image has %(width)s x %(height)s pixels; at least %(smallest_side)s on each "
+            "side are needed to see anything. Send the photo in its original size.",
+            width=width,
+            height=height,
+            smallest_side=SMALLEST_SIDE,
         )
 
 

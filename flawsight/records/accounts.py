@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from flawsight.errors import FlawsightError, NotFound
+from flawsight.i18n import marked
 from flawsight.records.store import Store
 from flawsight.records.tables import AttemptRow, SessionRow, TokenRow, UserRow
 
@@ -61,7 +62,12 @@ class TooManyAttempts(FlawsightError):
     status = 429
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(f"Too many wrong passwords. Try again in {_spoken(retry_after)}.")
+        minutes, seconds = -(-retry_after // 60), retry_after
+        if seconds < 60:
+            message = marked("Too many wrong passwords. Try again in %(seconds)s s.")
+        else:
+            message = marked("Too many wrong passwords. Try again in %(minutes)s min.")
+        super().__init__(message, seconds=seconds, minutes=minutes)
         self.retry_after = retry_after
 
 
@@ -142,7 +148,7 @@ class Accounts:
         hashed = None if password is None else self._hash(password, name)
         with self._store.transaction("write", write=True) as session:
             if session.scalar(select(UserRow.id).where(UserRow.name == name)):
-                raise AccountError(f"There is a user {name!r} already. Choose another name.")
+                raise AccountError("There is a user %(name)r already. Choose another name.", name=name)
             row = UserRow(name=name, role=role, password=hashed, enabled=True, created_at=self._now())
             session.add(row)
             session.flush()
@@ -279,7 +285,10 @@ class Accounts:
         """
         title = " ".join(title.split())
         if not 0 < len(title) <= TITLE_LENGTH:
-            raise AccountError(f"Name the token, in 1 to {TITLE_LENGTH} characters: what will use it?")
+            raise AccountError(
+                "Name the token, in 1 to %(title_length)s characters: what will use it?",
+                title_length=TITLE_LENGTH,
+            )
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
         with self._store.transaction("write", write=True) as session:
             row = _row(session, user)
@@ -310,7 +319,11 @@ class Accounts:
             row = _row(session, user)
             token = session.get(TokenRow, token_id)
             if token is None or token.user_id != row.id:
-                raise NotFound(f"{row.name} has no token {token_id}. List them, then try again.")
+                raise NotFound(
+                    "%(name)s has no token %(token_id)s. List them, then try again.",
+                    name=row.name,
+                    token_id=token_id,
+                )
             session.delete(token)
 
     def token_user(self, token: str) -> User | None:
@@ -358,8 +371,10 @@ class Accounts:
     def _hash(self, password: str, name: str) -> str:
         if len(password) not in PASSWORD_LENGTH:
             raise AccountError(
-                f"A password has {PASSWORD_LENGTH.start} to {PASSWORD_LENGTH.stop - 1} characters. "
-                "Three or four words that do not belong together make a good one."
+                "A password has %(start)s to %(stop)s characters. Three or four words that do not "
+                "belong together make a good one.",
+                start=PASSWORD_LENGTH.start,
+                stop=PASSWORD_LENGTH.stop - 1,
             )
         if name in password.lower() and len(password) < len(name) + PASSWORD_LENGTH.start:
             raise AccountError("The password is little more than the user's name. Choose another.")
@@ -386,13 +401,15 @@ def _row(session: Session, user: int | str) -> UserRow:
     value = user if isinstance(user, int) else user.strip().lower()
     row = session.scalar(select(UserRow).where(column == value))
     if row is None:
-        raise NotFound(f"There is no user {user!r}. List the users, then try again.")
+        raise NotFound("There is no user %(user)r. List the users, then try again.", user=user)
     return row
 
 
 def _check_role(role: str) -> None:
     if role not in ROLES:
-        raise AccountError(f"There is no role {role!r}. It is one of: {', '.join(ROLES)}.")
+        raise AccountError(
+            "There is no role %(role)r. It is one of: %(known)s.", role=role, known=", ".join(ROLES)
+        )
 
 
 def _keep_an_admin(session: Session) -> None:
@@ -429,10 +446,3 @@ def _network(address: str) -> str:
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _spoken(seconds: int) -> str:
-    if seconds < 60:
-        return "one second" if seconds == 1 else f"{seconds} seconds"
-    minutes = -(-seconds // 60)
-    return "one minute" if minutes == 1 else f"{minutes} minutes"

@@ -86,7 +86,10 @@ class Record:
         picture = self.pictures.get(name)
         if picture is None:
             raise RecordError(
-                f"Inspection {self.number} has no picture {name!r}. It has: {', '.join(self.pictures)}."
+                "Inspection %(number)s has no picture %(name)r. It has: %(known)s.",
+                number=self.number,
+                name=name,
+                known=", ".join(self.pictures),
             )
         if isinstance(picture, bytes):
             return picture
@@ -94,8 +97,11 @@ class Record:
             return picture.read_bytes()
         except OSError as error:
             raise RecordError(
-                f"The picture {name!r} of inspection {self.number} cannot be read ({error.strerror}). "
-                "Restore the instance folder from a backup, or inspect the part again."
+                "The picture %(name)r of inspection %(number)s cannot be read (%(strerror)s). "
+                "Restore the instance folder from a backup, or inspect the part again.",
+                name=name,
+                number=self.number,
+                strerror=error.strerror,
             ) from None
 
 

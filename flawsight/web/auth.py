@@ -85,12 +85,13 @@ class Gate:
             try:
                 accounts.ensure_admin(PASSWORD_USER, settings.password.get_secret_value())
             except AccountError as error:
-                raise SettingsError(f"FLAWSIGHT_PASSWORD cannot be used: {error}") from None
+                raise SettingsError("FLAWSIGHT_PASSWORD cannot be used: %(error)s", error=error) from None
         if not (self._without_accounts or self._token or accounts.any()):
             raise SettingsError(
-                f"Other computers could reach this server ({settings.host}) and use it without signing in. "
-                "Add a user first with `python -m flawsight users add NAME`, or set FLAWSIGHT_PASSWORD. "
-                "To let everybody in all the same, start with --insecure."
+                "Other computers could reach this server (%(host)s) and use it without signing in. "
+                "Add a user first with `python -m flawsight users add NAME`, or set "
+                "FLAWSIGHT_PASSWORD. To let everybody in all the same, start with --insecure.",
+                host=settings.host,
             )
 
     def everybody(self) -> User | None:
@@ -158,7 +159,11 @@ def check(role: str) -> None:
     user = current_user()
     if not user.may(role):
         who = f"{user.name} is {_article(user.role)}" if user.name else "Nobody is signed in"
-        raise NotAllowed(f"This needs {_article(role)}; {who}. Ask an admin to do it or to change the role.")
+        raise NotAllowed(
+            "This needs %(article)s; %(who)s. Ask an admin to do it or to change the role.",
+            article=_article(role),
+            who=who,
+        )
 
 
 def requires(role: str) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
@@ -215,7 +220,7 @@ def sign_in() -> Response:
     except (WrongPassword, TooManyAttempts) as error:
         log.warning("Sign-in of %r from %s refused: %s", name[:64], address, error)
         page = make_response(
-            render_template("sign_in.html", target=target, name=name[:64], problem=str(error))
+            render_template("sign_in.html", target=target, name=name[:64], problem=error.said())
         )
         page.status_code = error.status
         if isinstance(error, TooManyAttempts):
@@ -255,7 +260,7 @@ def change_password() -> Response:
     except WrongPassword:
         problem, status = "The present password is wrong.", 400
     except (AccountError, TooManyAttempts) as error:
-        problem, status = str(error), error.status
+        problem, status = error.said(), error.status
     if problem:
         return make_response(render_template("account.html", problem=problem), status)
     begin_session(user)  # the others were ended

@@ -240,7 +240,9 @@ def parse(args: Mapping[str, str]) -> tuple[Filter, str, dict[str, Key]]:
         model=args.get("model", ""),
     )
     if order not in ORDERS:
-        raise BadFilter(f"There is no order {order!r}. Choose one of: {', '.join(ORDERS)}.")
+        raise BadFilter(
+            "There is no order %(order)r. Choose one of: %(known)s.", order=order, known=", ".join(ORDERS)
+        )
     return wanted, order, {name: _key(args[name]) for name in ("after", "before") if args.get(name)}
 
 
@@ -340,7 +342,9 @@ def _date(args: Mapping[str, str], name: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
-        raise BadFilter(f"{text!r} is no date for '{name}'. Write it like 2026-11-20.") from None
+        raise BadFilter(
+            "%(text)r is no date for '%(name)s'. Write it like 2026-11-20.", text=text, name=name
+        ) from None
 
 
 def _midnight(day: date | None) -> datetime | None:
@@ -357,14 +361,21 @@ def _share(args: Mapping[str, str], name: str) -> float | None:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise BadFilter(f"{text!r} is no percentage for '{name}'. Write a number from 0 to 100.")
+        raise BadFilter(
+            "%(text)r is no percentage for '%(name)s'. Write a number from 0 to 100.", text=text, name=name
+        )
     return share
 
 
 def _one_of(args: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
     value = args.get(name, "")
     if value and value not in allowed:
-        raise BadFilter(f"{value!r} is no value for '{name}'. Choose one of: {', '.join(allowed)}.")
+        raise BadFilter(
+            "%(value)r is no value for '%(name)s'. Choose one of: %(known)s.",
+            value=value,
+            name=name,
+            known=", ".join(allowed),
+        )
     return value
 
 
@@ -379,7 +390,11 @@ def _key(text: str) -> Key:
 def _rule(values: Mapping[str, str]) -> Rule:
     days = values.get("days", "")
     if not (days.isascii() and days.isdigit() and int(days) <= LONGEST_RULE):
-        raise BadFilter(f"{days!r} is no number of days. Write a whole number from 0 to {LONGEST_RULE}.")
+        raise BadFilter(
+            "%(days)r is no number of days. Write a whole number from 0 to %(longest_rule)s.",
+            days=days,
+            longest_rule=LONGEST_RULE,
+        )
     return Rule(int(days), only_accepted=values.get("which", "accepted") == "accepted")
 
 

@@ -9,15 +9,21 @@ from flask import Blueprint, redirect, render_template, send_file, url_for
 from werkzeug.wrappers import Response
 
 from flawsight.errors import NotFound
+from flawsight.inspection.pictures import edge_layer, truth_layer
+from flawsight.records.issued import issue_report
 from flawsight.records.reviews import Reviews
+from flawsight.records.search import History
 from flawsight.reporting import build_report
 from flawsight.web.answer import to_json, uploaded
 from flawsight.web.bench import remember, sent_context
+from flawsight.web.explanations import others_problem
+from flawsight.web.gallery import find_truth
 from flawsight.web.service import service
 from flawsight.web.thumbnails import send_kept_thumbnail
 from flawsight.web.view import ResultView, ReviewView
 
 FOREVER = 365 * 24 * 3600  # seconds; a filed picture never changes
+SAMPLE_KEPT = 300  # seconds; a sample's mask may be drawn again
 
 bp = Blueprint("inspections", __name__, url_prefix="/inspections")
 
@@ -36,9 +42,20 @@ def create() -> Response:
 
 @bp.get("/<inspection_id>")
 def show(inspection_id: str) -> str:
-    store = service().store
-    answers = [ReviewView.of(review) for review in Reviews(store).of(inspection_id)]
-    return render_template("result.html", view=ResultView.of(store.get(inspection_id)), answers=answers)
+    it = service()
+    record = it.store.get(inspection_id)
+    answers = Reviews(it.store).of(inspection_id)
+    before, after = History(it.store).neighbours(inspection_id)
+    return render_template(
+        "result.html",
+        view=ResultView.of(record),
+        answers=[ReviewView.of(answer) for answer in answers],
+        marked=answers[-1] if answers and answers[-1].boxes else None,
+        truth=find_truth(it.settings.samples, record.data["image"]["name"], record.data["image"]["sha256"]),
+        before=before,
+        after=after,
+        others_problem=others_problem(),
+    )
 
 
 @bp.get("/<inspection_id>/report.pdf")
@@ -46,8 +63,9 @@ def report(inspection_id: str) -> Response:
     store = service().store
     record = store.get(inspection_id)
     review = Reviews(store).latest([inspection_id]).get(inspection_id)
+    pdf = issue_report(store, record, lambda head: build_report(record, review, head))
     return send_file(
-        BytesIO(build_report(record, review)),
+        BytesIO(pdf),
         mimetype="application/pdf",
         download_name=f"{record.number}.pdf",
     )
@@ -62,7 +80,9 @@ def as_json(inspection_id: str) -> Response:
 def picture(inspection_id: str, kind: str) -> Response:
     record = service().store.get(inspection_id)
     if kind not in record.pictures:
-        raise NotFound(f"This inspection has no such picture. It has: {', '.join(record.pictures)}.")
+        raise NotFound(
+            "This inspection has no such picture. It has: %(known)s.", known=", ".join(record.pictures)
+        )
     content = record.read(kind)
     ending = "png" if content.startswith(b"\x89PNG") else "jpg"
     response = send_file(
@@ -71,6 +91,30 @@ def picture(inspection_id: str, kind: str) -> Response:
         download_name=f"{record.number}-{kind}.{ending}",
     )
     response.headers["Cache-Control"] = f"private, max-age={FOREVER}, immutable"
+    return response
+
+
+@bp.get("/<inspection_id>/layers/edges")
+def edges(inspection_id: str) -> Response:
+    """The Sobel edges inside the hot region, to be laid over the original."""
+    record = service().store.get(inspection_id)
+    return _layer(edge_layer(record.read("original"), record.read("heat_layer")), FOREVER)
+
+
+@bp.get("/<inspection_id>/layers/truth")
+def truth(inspection_id: str) -> Response:
+    """Where the defect of a sample is known to be, to be laid over the original."""
+    it = service()
+    image = it.store.get(inspection_id).data["image"]
+    mask = find_truth(it.settings.samples, image["name"], image["sha256"])
+    if mask is None:
+        raise NotFound("Nothing is known about where this part is defective.")
+    return _layer(truth_layer(mask.read_bytes()), SAMPLE_KEPT)
+
+
+def _layer(png: bytes, seconds: int) -> Response:
+    response = send_file(BytesIO(png), mimetype="image/png")
+    response.headers["Cache-Control"] = f"private, max-age={seconds}"
     return response
 
 

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from flawsight.errors import FlawsightError
+from flawsight.i18n import marked
 
 Result = TypeVar("Result")
 
@@ -21,8 +22,11 @@ class Busy(FlawsightError):
     code = "busy"
     status = 503
 
-    def __init__(self, message: str, retry_after: int) -> None:
-        super().__init__(message)
+    def __init__(self, inside: int, retry_after: int) -> None:
+        message = marked(
+            "%(inside)s inspections are in hand, and no more are taken on. Try again in %(seconds)s s."
+        )
+        super().__init__(message, inside=inside, seconds=retry_after)
         self.retry_after = retry_after
 
 
@@ -32,8 +36,8 @@ class Queue:
     The time one turn takes is learned from the turns there were.
     """
 
-    def __init__(self, at_once: int, waiting: int) -> None:
-        self.at_once, self.waiting = at_once, waiting
+    def __init__(self, at_once: int, waiting: int, what: str = "inspections") -> None:
+        self.at_once, self.waiting, self.what = at_once, waiting, what
         # The same few threads do all the work: each that ever runs a network keeps scratch memory for it.
         self._workers = ThreadPoolExecutor(at_once, thread_name_prefix="inspect")
         self._lock = threading.Lock()
@@ -54,11 +58,7 @@ class Queue:
         """
         with self._lock:
             if self._inside >= self.places:
-                raise Busy(
-                    f"{self._inside} inspections are in hand, and no more are taken on. "
-                    f"Try again in {self._until_room()} s.",
-                    self._until_room(),
-                )
+                raise Busy(self._inside, self._until_room())
             self._inside += 1
         try:
             yield

@@ -66,7 +66,7 @@ def decide(inspection_id: str) -> AnyResponse | tuple[str, int]:
         answer = _answer(request.form, _sent_boxes(request.form))
         reviews.add(inspection_id, answer)
     except BadReview as error:
-        return _page(service().store.get(inspection_id), str(error), request.form), 400
+        return _page(service().store.get(inspection_id), error.said(), request.form), 400
     _, following = reviews.neighbours(inspection_id)
     goes_on = following and request.form.get("then") == "next"
     flash("The answer was filed." + ("" if following else " Nothing else waits for one."))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 from collections.abc import Mapping
 from time import perf_counter
 from typing import cast
 
 from flask import current_app
 
-from flawsight.errors import ModelError
-from flawsight.inspection.engines import cores, load_engine
+from flawsight.errors import ModelError, RecordError
+from flawsight.inspection.engines import cores
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.pictures import encode_pictures
 from flawsight.inspection.result import Inspection
 from flawsight.records import Record, Store
 from flawsight.settings import Settings
+from flawsight.web.fleet import Fleet, Inspect
 from flawsight.web.metrics import Metrics
 from flawsight.web.queue import Busy, Queue
 
@@ -41,39 +41,32 @@ class Service:
         self.settings = settings
         self.store = store or Store(settings.instance)
         self.max_bytes = int(settings.max_upload_mb * 2**20)
-        self._inspector = inspector
-        self._loading = threading.Lock()
         self.metrics = Metrics()
+        self.fleet = Fleet(settings, self.store, self.metrics, inspector)
         self.queue = Queue(cores(), WAITING)
 
     def inspector(self) -> Inspector:
-        """The loaded inspector.
+        """The inspector of the active model, the first of them if several are.
 
         Raises:
             ModelError: the model file is missing or cannot be used; the message says what to do.
         """
-        with self._loading:
-            if self._inspector is None:
-                engine = load_engine(self.settings.model, threads=self.settings.threads)
-                self._inspector = Inspector(
-                    engine, max_bytes=self.max_bytes, max_pixels=self.settings.max_pixels
-                )
-            return self._inspector
+        return self.fleet.inspector()
 
     def model_problem(self) -> str | None:
         """Why nothing can be inspected now; ``None`` if all is well."""
         try:
             self.inspector()
-        except ModelError as error:
-            return str(error)
+        except (ModelError, RecordError) as error:
+            return error.said()
         return None
 
     def problem(self) -> str | None:
         """Why nothing can be inspected and filed now; ``None`` if all is well."""
-        if problem := self.model_problem():
-            return problem
         if not self.store.healthy():
             return "The instance folder or its database cannot be used."
+        if problem := self.model_problem():
+            return problem
         try:
             with tempfile.TemporaryFile(dir=self.settings.instance) as file:
                 file.write(b"ready")
@@ -81,23 +74,27 @@ class Service:
             return f"The instance folder cannot be written to ({error.strerror}). Free some space there."
         return None
 
-    def inspect(self, data: bytes, name: str, context: Mapping[str, str] | None = None) -> Record:
+    def inspect(
+        self, data: bytes, name: str, context: Mapping[str, str] | None = None, product: str = ""
+    ) -> Record:
         """Inspect an image file's bytes and file the answer with its pictures.
 
         Args:
             name: what the sender calls the file; it is stored and shown, never opened.
             context: which part it is, see ``records.record.CONTEXT``.
+            product: key of the model on the bench to ask, or ``fleet.AUTO``; empty for the first.
 
         Raises:
             ImageError: the bytes are no image that can be inspected.
             ModelError: there is no model.
+            NoSuchProduct: ``product`` is not on the bench.
             Busy: too many are waiting.
             RecordError: it could not be stored.
         """
-        inspector = self.inspector()
+        inspect = self.fleet.chosen(product)
         try:
             with self.queue.place(), self.metrics.inside.track_inprogress():
-                inspection, pictures, draw_ms = self.queue.run(lambda: _inspect(inspector, data, name))
+                inspection, pictures, draw_ms = self.queue.run(lambda: _inspect(inspect, data, name))
                 start = perf_counter()
                 record = self.store.add(inspection, data, pictures, context)
         except Busy:
@@ -105,12 +102,13 @@ class Service:
             raise
         store_ms = 1000 * (perf_counter() - start)
         self.metrics.filed(inspection.verdict, inspection.timing_ms | {"draw": draw_ms, "store": store_ms})
+        self.fleet.follow(record)
         return record
 
 
-def _inspect(inspector: Inspector, data: bytes, name: str) -> tuple[Inspection, dict[str, bytes], float]:
+def _inspect(inspect: Inspect, data: bytes, name: str) -> tuple[Inspection, dict[str, bytes], float]:
     """The answer, its pictures by name, and the milliseconds they took to draw."""
-    inspection = inspector.inspect_bytes(data, name)
+    inspection = inspect(data, name)
     start = perf_counter()
     return inspection, encode_pictures(inspection, data), 1000 * (perf_counter() - start)
 

@@ -32,7 +32,7 @@ def add() -> Response:
     try:
         user = gate().accounts.add(form.get("name", ""), form.get("role", ""), form.get("password") or None)
     except AccountError as error:
-        return make_response(_list(str(error)), error.status)
+        return make_response(_list(error.said()), error.status)
     flash(f"{user.name} was added.")
     return redirect(url_for(".show", user_id=user.id), 303)
 
@@ -64,14 +64,14 @@ def change(user_id: int) -> Response:
             case "remove":
                 name = accounts.get(user_id).name
                 if not form.get("sure"):
-                    raise AccountError(f"Tick the box first if {name} shall really be removed.")
+                    raise AccountError("Tick the box first if %(name)s shall really be removed.", name=name)
                 accounts.remove(user_id)
                 flash(f"{name} was removed.")
                 return redirect(url_for(".index"), 303)
             case _:
                 raise AccountError("The form did not say what to change. Reload the page and try again.")
     except AccountError as error:
-        return make_response(_page(user_id, problem=str(error)), error.status)
+        return make_response(_page(user_id, problem=error.said()), error.status)
     flash(said)
     return redirect(url_for(".show", user_id=user_id), 303)
 
