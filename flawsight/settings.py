@@ -29,6 +29,11 @@ class Settings(BaseSettings):
         PROJECT_ROOT / "best_model_unified.onnx",
         description="Model file: .onnx (ONNX Runtime) or .pth (torch).",
     )
+    models: Path | None = Field(
+        None, description="Folder of installed models; by default `models/` beside the model file."
+    )
+    loaded_models: int = Field(3, ge=1, description="Models kept in memory; others are loaded on demand.")
+    max_model_mb: float = Field(256, gt=0, description="Largest model file that may be installed, in MiB.")
     samples: Path = Field(PROJECT_ROOT / "sample", description="Folder of the sample gallery.")
     max_upload_mb: float = Field(32, gt=0, description="Largest accepted upload, in MiB.")
     max_pixels: int = Field(50_000_000, gt=0, description="Largest accepted image, in pixels.")

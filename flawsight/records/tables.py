@@ -215,3 +215,88 @@ class LotEventRow(Base):
     decision: Mapped[str] = mapped_column(String(16))
     rationale: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]] = mapped_column(JSON)  # of a closing: the figures it was based on
+
+
+class LinkRow(Base):
+    """One link of the hash chain, see ``chain``. The database itself refuses to change or delete one."""
+
+    __tablename__ = "chain"
+
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # 1, 2, 3, ... without a gap
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    kind: Mapped[str] = mapped_column(String(16))  # one of chain.KINDS
+    ref: Mapped[str] = mapped_column(String(32))  # id of the row it stands for
+    content: Mapped[dict[str, Any]] = mapped_column(JSON)  # what the row said, mostly as hashes
+    previous: Mapped[str] = mapped_column(String(64), unique=True)  # so that no two links follow one
+    hash: Mapped[str] = mapped_column(String(64))
+
+    __table_args__ = (Index("ix_chain_ref", "ref", "kind"),)
+
+
+class CheckRow(Base):
+    """One run of a check, of the records or of the golden parts, or leave to go on without one."""
+
+    __tablename__ = "checks"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), index=True)  # one of checks.KINDS
+    fingerprint: Mapped[str] = mapped_column(String(64))  # of model and thresholds; empty: of no matter
+    by: Mapped[str] = mapped_column(String(80))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)  # when its progress was last written
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    done: Mapped[int]
+    total: Mapped[int]
+    passed: Mapped[bool | None]
+    result: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class GoldenRow(Base):
+    """A part of known state; its picture lies in the store's folder ``golden`` under its hash."""
+
+    __tablename__ = "golden_parts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str] = mapped_column(String(200))
+    image_sha256: Mapped[str] = mapped_column(String(64))
+    verdict: Mapped[str] = mapped_column(String(16))
+    class_id: Mapped[str] = mapped_column(String(80))  # empty if any class will do
+    source: Mapped[str] = mapped_column(String(24))  # number of the inspection it was taken from, or empty
+    added_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    added_by: Mapped[str] = mapped_column(String(80))
+    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    removed_by: Mapped[str] = mapped_column(String(80))
+
+
+class ModelChangeRow(Base):
+    """One change of the models that answer. The latest row says what holds now."""
+
+    __tablename__ = "model_changes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    by: Mapped[str] = mapped_column(String(80))
+    why: Mapped[str] = mapped_column(String(500))
+    kind: Mapped[str] = mapped_column(String(16))  # one of models.KINDS
+    model: Mapped[str] = mapped_column(String(120))  # key of the model that was meant
+    sha256: Mapped[str] = mapped_column(String(64))  # of its file
+    setup: Mapped[dict[str, Any]] = mapped_column(JSON)  # models.Setup after the change
+
+
+class ShadowRow(Base):
+    """What a second model said of an inspection, silently."""
+
+    __tablename__ = "shadow_answers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    inspection_id: Mapped[str] = mapped_column(ForeignKey("inspections.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    model: Mapped[str] = mapped_column(String(120))  # its key
+    sha256: Mapped[str] = mapped_column(String(64))
+    verdict: Mapped[str] = mapped_column(String(16))
+    predicted_class: Mapped[str] = mapped_column(String(80))
+    confidence: Mapped[float]
+    defect_probability: Mapped[float]
+    agrees: Mapped[bool]  # same verdict and same class
+
+    __table_args__ = (Index("ix_shadow_answers_agreement", "model", "agrees"),)

@@ -35,6 +35,13 @@ class Metrics:
         self.rejected = Counter(
             "flawsight_rejected", "Inspections turned away because the queue was full.", registry=own
         )
+        self.shadow = Counter(
+            "flawsight_shadow",
+            "Inspections that the model in the shadow answered (agreed, disagreed), could not (failed) or "
+            "was too busy for (dropped).",
+            ["outcome"],
+            registry=own,
+        )
         self.inside = Gauge(
             "flawsight_inspections_in_hand",
             "Inspections accepted and not yet answered: those at work and those that wait.",
