@@ -19,7 +19,7 @@ async function inspectFile(file, address, signal) {
     const answer = await response.json().catch(() => null);
     if (response.status === 201 && answer) return answer;
     if (response.status !== 503 || left <= 1 || !response.headers.has("Retry-After")) {
-      throw new Error(answer?.error?.message ?? "The server gave no answer that can be read.");
+      throw new Error(answer?.detail ?? "The server gave no answer that can be read.");
     }
     const seconds = Math.min(30, Number(response.headers.get("Retry-After")) || 1);
     await new Promise((resolve) => { setTimeout(resolve, 1000 * seconds); });

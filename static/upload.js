@@ -90,7 +90,7 @@ function upload(event) {
       return;
     }
     busy(false, "");
-    complain(request.response?.error?.message ?? "The server gave no answer that can be read. Try again.");
+    complain(request.response?.detail ?? "The server gave no answer that can be read. Try again.");
   };
   request.onerror = () => {
     busy(false, "");

@@ -13,9 +13,20 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
-from web_client import animated, bomb, close, cracked, encoded, send_to_api, settings_in, surface, tiny_app
+from web_client import (
+    PROBLEM_KEYS,
+    animated,
+    bomb,
+    close,
+    cracked,
+    encoded,
+    send_to_api,
+    settings_in,
+    surface,
+    tiny_app,
+)
 
-from flawsight.web import create_app
+from flawsight.web import create_app, problems
 
 KINDS = {"original", "heatmap", "heat_layer", "boxes", "edges"}
 
@@ -129,21 +140,50 @@ def test_a_bad_file_gets_its_message_and_the_app_goes_on(client: FlaskClient, ki
     data, status, code, word = BAD[kind]
     response = send_to_api(client, data)
     assert response.status_code == status
-    assert set(response.get_json()) == {"error"} and set(response.get_json()["error"]) == {"code", "message"}
-    assert response.get_json()["error"]["code"] == code
-    assert word in response.get_json()["error"]["message"]
+    assert set(response.get_json()) == PROBLEM_KEYS
+    assert response.get_json()["code"] == code
+    assert word in response.get_json()["detail"]
     assert send_to_api(client, encoded(cracked())).status_code == 201
+
+
+def test_a_problem_is_one_of_rfc_9457_and_its_type_is_a_page_that_says_what_to_do(
+    client: FlaskClient,
+) -> None:
+    response = client.get("/api/v1/inspections/none")
+    assert response.mimetype == "application/problem+json"
+    assert response.get_json() == {
+        "type": "/problems/not_found",
+        "title": "There is nothing here",
+        "status": 404,
+        "detail": "There is no such inspection. Look for it in the history, or inspect the part again.",
+        "instance": "/api/v1/inspections/none",
+        "code": "not_found",
+    }
+    page = client.get("/problems/not_found")
+    assert page.status_code == 200 and "Check the address" in page.text and "not_found" in page.text
+
+
+def test_every_code_has_its_page_and_an_invented_one_has_none(client: FlaskClient) -> None:
+    for code, status in problems.known().items():
+        page = client.get(f"/problems/{code}")
+        assert page.status_code == 200 and f"Error {status}" in page.text, code
+    assert client.get("/problems/invented").status_code == 404
+
+
+def test_codes_of_one_status_are_listed_under_it() -> None:
+    assert {problems.PROBLEMS[code][0] for code in problems.USUAL.values()} == set(problems.USUAL)
+    assert all(problems.known()[code] == status for code, (status, *_) in problems.PROBLEMS.items())
 
 
 def test_a_request_without_the_field_is_told_which_one(client: FlaskClient) -> None:
     response = client.post("/api/v1/inspections", data={"image": (io.BytesIO(encoded(cracked())), "a.png")})
     assert response.status_code == 400
-    assert "'file'" in response.get_json()["error"]["message"]
+    assert "'file'" in response.get_json()["detail"]
 
 
 def test_a_body_that_is_no_form_is_told_so(client: FlaskClient) -> None:
     response = client.post("/api/v1/inspections", json={"file": "part.png"})
-    assert (response.status_code, response.get_json()["error"]["code"]) == (400, "empty_upload")
+    assert (response.status_code, response.get_json()["code"]) == (400, "empty_upload")
 
 
 @pytest.mark.parametrize(
@@ -171,13 +211,13 @@ def test_a_clients_file_name_is_shown_and_never_followed(
 def test_a_wrong_id_is_not_found(client: FlaskClient, wrong: str) -> None:
     response = client.get(f"/api/v1/inspections/{wrong}")
     assert response.status_code == 404
-    assert response.get_json()["error"]["code"] == "not_found"
+    assert response.get_json()["code"] == "not_found"
 
 
 def test_an_unknown_address_and_a_wrong_method_answer_in_json(client: FlaskClient) -> None:
-    assert client.get("/api/v2/anything").get_json()["error"]["code"] == "not_found"
+    assert client.get("/api/v2/anything").get_json()["code"] == "not_found"
     wrong = client.delete("/api/v1/inspections")
-    assert (wrong.status_code, wrong.get_json()["error"]["code"]) == (405, "method_not_allowed")
+    assert (wrong.status_code, wrong.get_json()["code"]) == (405, "method_not_allowed")
     assert "POST" in wrong.headers["Allow"]
 
 
@@ -193,7 +233,7 @@ def test_an_unknown_address_and_a_wrong_method_answer_in_json(client: FlaskClien
 )
 def test_another_site_cannot_make_a_browser_inspect(client: FlaskClient, headers: dict[str, str]) -> None:
     response = send_to_api(client, encoded(cracked()), **headers)
-    assert (response.status_code, response.get_json()["error"]["code"]) == (403, "forbidden")
+    assert (response.status_code, response.get_json()["code"]) == (403, "forbidden")
 
 
 @pytest.mark.parametrize("headers", [{"Sec_Fetch_Site": "same-origin"}, {"Origin": "http://localhost"}])
@@ -208,8 +248,8 @@ def test_without_a_model_the_api_says_how_to_get_one_and_takes_it_when_it_comes(
     app = create_app(settings)
     client = app.test_client()
     response = send_to_api(client, encoded(cracked()))
-    assert (response.status_code, response.get_json()["error"]["code"]) == (503, "bad_model")
-    assert "python training.py" in response.get_json()["error"]["message"]
+    assert (response.status_code, response.get_json()["code"]) == (503, "bad_model")
+    assert "python training.py" in response.get_json()["detail"]
     assert client.get("/readyz").status_code == 503
     settings.model.write_bytes(tiny_model.read_bytes())
     assert send_to_api(client, encoded(cracked())).get_json()["predicted_class"] == "MT_Crack"

@@ -90,7 +90,7 @@ def refused(client: FlaskClient) -> str:
     """The reason for which an inspection is refused with 503, for programs and for people."""
     answer = send_to_api(client, PART)
     assert answer.status_code == 503
-    message = answer.get_json()["error"]["message"]
+    message = answer.get_json()["detail"]
     page = send_form(client, PART)
     assert page.status_code == 503 and "Traceback" not in page.text
     return message
@@ -298,7 +298,7 @@ def test_a_database_damaged_while_running_refuses_and_says_so(app: Flask, client
     close(app)  # the next request opens it again
     database = instance_of(app) / "flawsight.db"
     database.write_bytes(b"scribble" * 2000)
-    assert "is damaged" in send_to_api(client, PART).get_json()["error"]["message"]
+    assert "is damaged" in send_to_api(client, PART).get_json()["detail"]
     assert client.get("/healthz").status_code == 200 and client.get("/readyz").status_code == 503
 
 

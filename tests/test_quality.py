@@ -114,4 +114,4 @@ def test_page_and_program_are_warned_but_not_refused(client: FlaskClient) -> Non
 def test_a_program_is_told_what_is_too_small(client: FlaskClient) -> None:
     answer = post_file(client, "/api/v1/inspections", encoded(np.zeros((9, 9), np.uint8)), "a.png")
     assert answer.status_code == 400 and answer.json is not None
-    assert answer.json["error"]["code"] == "too_small"
+    assert answer.json["code"] == "too_small"

@@ -243,7 +243,7 @@ def test_a_program_that_errs_gets_the_one_error_shape(client: FlaskClient, store
     address = f"/api/v1/inspections/{file(store).id}/reviews"
     response = client.post(address, data=body, content_type="application/json")
     assert response.status_code == 400 and response.json is not None
-    assert response.json["error"]["message"]
+    assert response.json["detail"]
     assert client.get("/api/v1/inspections/nothing/reviews").status_code == 404
 
 

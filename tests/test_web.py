@@ -18,7 +18,18 @@ from click.testing import CliRunner
 from factories import make_inspection, make_pictures
 from flask import Flask, abort
 from flask.testing import FlaskClient
-from web_client import bomb, close, cracked, encoded, send_form, settings_in, surface, tiny_app, token
+from web_client import (
+    PROBLEM_KEYS,
+    bomb,
+    close,
+    cracked,
+    encoded,
+    send_form,
+    settings_in,
+    surface,
+    tiny_app,
+    token,
+)
 
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.tiny import METADATA, TinyEngine
@@ -251,7 +262,7 @@ def test_every_error_is_a_page_for_people_and_an_object_for_programs(tmp_path: P
     page, answer = client.get("/fail"), client.get("/api/fail")
     assert page.status_code == answer.status_code == status
     assert f"Error {status}" in page.text and "Back to the start page" in page.text
-    assert set(answer.get_json()["error"]) == {"code", "message"}
+    assert set(answer.get_json()) == PROBLEM_KEYS
     close(app)
 
 

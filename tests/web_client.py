@@ -22,6 +22,9 @@ from flawsight.settings import Settings
 from flawsight.web import create_app
 
 
+PROBLEM_KEYS = {"type", "title", "status", "detail", "instance", "code"}  # of RFC 9457, and our stable code
+
+
 def surface(width: int = 160, height: int = 128) -> np.ndarray:
     """A good part: a bright, even surface with faint grain; grey uint8 (H, W)."""
     grain = np.random.default_rng(3).normal(0, 3, (height, width))

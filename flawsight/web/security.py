@@ -99,7 +99,7 @@ def _refuse_other_sites() -> None:
 def _add_headers(response: Response) -> Response:
     for name, value in current_app.config["FLAWSIGHT_HEADERS"].items():
         response.headers.setdefault(name, value)
-    if response.mimetype in ("text/html", "application/json"):
+    if response.mimetype in ("text/html", "application/json", "application/problem+json"):
         response.headers.setdefault(
             "Cache-Control", "no-store" if response.status_code >= 400 else "no-cache"
         )

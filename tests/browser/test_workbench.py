@@ -227,9 +227,9 @@ def test_a_busy_server_is_asked_again(page: Page, cracked_file: Path) -> None:
             route.continue_()
         else:
             refused.append(1)
-            error = '{"error": {"code": "busy", "message": "Busy."}}'
+            error = '{"code": "busy", "detail": "Busy.", "status": 503}'
             route.fulfill(
-                status=503, headers={"Retry-After": "1"}, content_type="application/json", body=error
+                status=503, headers={"Retry-After": "1"}, content_type="application/problem+json", body=error
             )
 
     page.route("**/api/v1/inspections", busy_once)
