@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from flawsight.records.tables import CatalogueRow, InspectionRow
 
@@ -27,20 +28,21 @@ def certainty(verdict: str, defect_probability: float) -> float:
 
 def catalogue_row(row: InspectionRow, at: int) -> CatalogueRow:
     """What is searched of ``row``."""
-    data = row.data
+    return CatalogueRow(at=at, review_state="none", number=row.number, id=row.id, **searched(row.data))
+
+
+def searched(data: dict[str, Any]) -> dict[str, Any]:
+    """The columns that repeat what the answer ``data`` says."""
     context = data.get("context", {})
-    return CatalogueRow(
-        at=at,
-        verdict=row.verdict,
-        predicted_class=row.predicted_class,
-        model=f"{data['model']['name']} {data['model']['version']}",
-        review_state="none",
-        confidence=data["confidence"],
-        certainty=certainty(row.verdict, data["defect_probability"]),
-        part_number=context.get("part_number", ""),
-        lot=context.get("lot", ""),
-        serial=context.get("serial", ""),
-        name=data["image"]["name"].encode("utf-8", "replace").decode(),  # a column takes whole text only
-        number=row.number,
-        id=row.id,
-    )
+    return {
+        "verdict": data["verdict"],
+        "predicted_class": data["predicted_class"],
+        "model": f"{data['model']['name']} {data['model']['version']}",
+        "confidence": data["confidence"],
+        "certainty": certainty(data["verdict"], data["defect_probability"]),
+        "part_number": context.get("part_number", ""),
+        "lot": context.get("lot", ""),
+        "serial": context.get("serial", ""),
+        # A column takes whole text only.
+        "name": data["image"]["name"].encode("utf-8", "replace").decode(),
+    }

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, delete, func, select
 
+from flawsight.records import links
 from flawsight.records.catalogue import microseconds
 from flawsight.records.store import PENDING, Store
 from flawsight.records.tables import CatalogueRow, DeletionRow, InspectionRow
@@ -97,6 +98,8 @@ class Retention:
                 )
                 session.flush()
                 record_id = row.id
+                gone = links.row_content("deletion", row, inspections=[row_id for row_id, _ in batch])
+                links.append(session, "deletion", row.id, gone)
             for row_id, _ in batch:
                 shutil.rmtree(self.store.folder / row_id, ignore_errors=True)
         return done

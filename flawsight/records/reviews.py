@@ -10,19 +10,25 @@ from typing import Any
 from sqlalchemy import func, select, tuple_, update
 
 from flawsight.errors import FlawsightError
+from flawsight.i18n import marked
+from flawsight.records import links
 from flawsight.records.record import Record
 from flawsight.records.search import Entry, entry_of
 from flawsight.records.store import Store
 from flawsight.records.tables import CatalogueRow, InspectionRow, ReviewRow
 from flawsight.taxonomy import describe
 
-VERDICTS = {"reject": "Reject", "accept": "Accept", "unknown": "Not a part for this model"}
+VERDICTS = {
+    "reject": marked("Reject"),
+    "accept": marked("Accept"),
+    "unknown": marked("Not a part for this model"),
+}
 DISPOSITIONS = {
-    "use_as_is": "Use as is",
-    "rework": "Rework",
-    "repair": "Repair",
-    "scrap": "Scrap",
-    "return": "Return",
+    "use_as_is": marked("Use as is"),
+    "rework": marked("Rework"),
+    "repair": marked("Repair"),
+    "scrap": marked("Scrap"),
+    "return": marked("Return"),
 }
 NAME_LENGTH = 80
 RATIONALE_LENGTH = 2000
@@ -135,6 +141,8 @@ class Reviews:
         )
         with self.store.transaction("write", write=True) as session:
             session.add(row)
+            session.flush()
+            links.append(session, "review", row.id, links.review_content(row))
             session.execute(
                 update(CatalogueRow).where(CatalogueRow.id == inspection_id).values(review_state=state)
             )
@@ -212,33 +220,46 @@ def check(answer: Answer, record: Record) -> None:
         BadReview: the message says what to change.
     """
     if not answer.reviewer or len(answer.reviewer) > NAME_LENGTH:
-        raise BadReview(f"Say who decides: a name of up to {NAME_LENGTH} characters.")
+        raise BadReview(
+            "Say who decides: a name of up to %(name_length)s characters.", name_length=NAME_LENGTH
+        )
     if answer.verdict not in VERDICTS:
-        raise BadReview(f"The verdict is one of: {', '.join(VERDICTS)}.")
+        raise BadReview("The verdict is one of: %(known)s.", known=", ".join(VERDICTS))
     if not answer.class_id or len(answer.class_id) > 80:
         raise BadReview("Name the class of the part.")
     if answer.disposition and answer.disposition not in DISPOSITIONS:
-        raise BadReview(f"The disposition is one of: {', '.join(DISPOSITIONS)}.")
+        raise BadReview("The disposition is one of: %(known)s.", known=", ".join(DISPOSITIONS))
     if len(answer.rationale) > RATIONALE_LENGTH:
-        raise BadReview(f"The rationale is longer than {RATIONALE_LENGTH} characters. Shorten it.")
+        raise BadReview(
+            "The rationale is longer than %(rationale_length)s characters. Shorten it.",
+            rationale_length=RATIONALE_LENGTH,
+        )
     info = describe(answer.class_id)
     if answer.verdict == "accept" and info.is_defect:
         raise BadReview(
-            f"An accepted part has no defect, but {info.title} is one. Choose a class of good part."
+            "An accepted part has no defect, but %(title)s is one. Choose a class of good part.",
+            title=info.title,
         )
     if answer.verdict == "reject" and not info.is_defect:
-        raise BadReview(f"A rejected part has a defect, but {info.title} is none. Choose a class of defect.")
+        raise BadReview(
+            "A rejected part has a defect, but %(title)s is none. Choose a class of defect.", title=info.title
+        )
     if answer.verdict == "reject" and answer.disposition == "use_as_is" and not answer.rationale:
         raise BadReview("Say in the rationale why a rejected part is to be used as it is.")
     if answer.boxes and answer.verdict != "reject":
         raise BadReview("Boxes mark defects, and only a rejected part has them. Remove them.")
     if len(answer.boxes) > MOST_BOXES:
-        raise BadReview(f"More than {MOST_BOXES} boxes were drawn. Draw larger ones around groups.")
+        raise BadReview(
+            "More than %(most_boxes)s boxes were drawn. Draw larger ones around groups.",
+            most_boxes=MOST_BOXES,
+        )
     width, height = record.data["image"]["width"], record.data["image"]["height"]
     for box in answer.boxes:
         if not (0 <= box.x1 < box.x2 <= width and 0 <= box.y1 < box.y2 <= height):
             raise BadReview(
-                f"A box leaves the picture of {width} x {height} pixels, or is empty. Draw it again."
+                "A box leaves the picture of %(width)s x %(height)s pixels, or is empty. Draw it again.",
+                width=width,
+                height=height,
             )
         if not describe(box.class_id).is_defect:
             raise BadReview("A box marks a defect. Choose a class of defect for it.")

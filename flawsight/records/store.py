@@ -15,6 +15,7 @@ still carries its ``pending`` mark and is cleared away at the next start.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -38,6 +39,7 @@ from sqlalchemy.orm import Session
 
 from flawsight.errors import NotFound, RecordError
 from flawsight.inspection.result import Inspection
+from flawsight.records import links
 from flawsight.records.catalogue import catalogue_row, microseconds
 from flawsight.records.membership import join_lot
 from flawsight.records.record import CONTEXT, PICTURES, Record, picture_hashes, seal
@@ -45,6 +47,7 @@ from flawsight.records.tables import CatalogueRow, InspectionRow, NumberRow
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 UPLOAD = "upload.bin"
+UPLOAD_NAME = "upload"  # of that file beside the pictures' names
 PENDING = "pending"  # mark inside a folder whose row is not committed yet
 WRITING = ".writing"
 ORPHAN_AGE_S = 600.0  # younger leftovers may be of another process that is still writing, if there is one
@@ -119,6 +122,8 @@ class Store:
                 _flush_folder(self.folder)
                 with self._session(write=True) as session:
                     row = _file_row(session, record_id, data, names, hashes)
+                    seals = {UPLOAD_NAME: hashlib.sha256(upload).hexdigest(), **hashes}
+                    links.append(session, "inspection", row.id, links.inspection_content(row, seals))
                     record = self.record(row)
                     self._doubt_clock(session, record.created_at)
             except BaseException:
@@ -250,7 +255,7 @@ class Store:
             yield
         except (OSError, SQLAlchemyError) as error:
             log.debug("Could not %s %s", doing, self.instance, exc_info=True)
-            raise RecordError(_explain(error, doing, self.instance, self.database)) from error
+            raise _explained(error, doing, self.instance, self.database) from error
 
 
 class _WritersLock:
@@ -395,8 +400,9 @@ def _migrate(engine: Engine) -> None:
             command.upgrade(config, "head")
         except CommandError as error:
             raise RecordError(
-                f"The database {engine.url.database} was made by a newer version ({error}). "
-                "Update the program."
+                "The database %(database)s was made by a newer version (%(error)s). Update the program.",
+                database=engine.url.database,
+                error=error,
             ) from error
 
 
@@ -409,18 +415,36 @@ def _revision(engine: Engine) -> str | None:
         return revision
 
 
-def _explain(error: Exception, doing: str, instance: Path, database: Path) -> str:
+def _explained(error: Exception, doing: str, instance: Path, database: Path) -> RecordError:
     """What went wrong and what to do next, in one or two sentences."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     text = str(cause)
     if getattr(cause, "errno", None) in _DISK_FULL or "disk is full" in text:
-        return f"The disk that holds {instance} is full; nothing was stored. Free some space and try again."
+        return RecordError(
+            "The disk that holds %(instance)s is full; nothing was stored. Free some space and try again.",
+            instance=instance,
+        )
     if "not a database" in text or "malformed" in text:
-        return f"The database {database} is damaged ({text}). Restore it from a backup or move it aside."
+        return RecordError(
+            "The database %(database)s is damaged (%(cause)s). Restore it from a backup or move it aside.",
+            database=database,
+            cause=text,
+        )
     if "readonly" in text or getattr(cause, "errno", None) in {errno.EROFS, errno.EACCES, errno.EPERM}:
-        return f"{instance} may not be written to. Give this user write access, or set FLAWSIGHT_INSTANCE."
+        return RecordError(
+            "%(instance)s may not be written to. Give this user write access, or set FLAWSIGHT_INSTANCE.",
+            instance=instance,
+        )
     if "locked" in text:
-        return f"The database {database} stayed busy for {BUSY_TIMEOUT_S:.0f} s. Try again in a moment."
-    return (
-        f"Could not {doing} the history in {instance} ({text}). Check the folder, or set FLAWSIGHT_INSTANCE."
+        return RecordError(
+            "The database %(database)s stayed busy for %(seconds)s s. Try again in a moment.",
+            database=database,
+            seconds=f"{BUSY_TIMEOUT_S:.0f}",
+        )
+    return RecordError(
+        "Could not %(doing)s the history in %(instance)s (%(cause)s). Check the folder, or set "
+        "FLAWSIGHT_INSTANCE.",
+        doing=doing,
+        instance=instance,
+        cause=text,
     )

@@ -20,6 +20,7 @@ from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, Frame, KeepInFrame, Spacer, Table
 
+from flawsight.records.links import Head
 from flawsight.records.record import Record
 from flawsight.records.reviews import DISPOSITIONS as DISPOSITION_LABELS
 from flawsight.records.reviews import Review
@@ -52,10 +53,11 @@ NOT_RECORDED = "not recorded in this model file"
 Cell: TypeAlias = Flowable | list[Flowable] | str
 
 
-def build_report(record: Record, review: Review | None = None) -> bytes:
+def build_report(record: Record, review: Review | None = None, head: Head | None = None) -> bytes:
     """The report of ``record`` as PDF bytes: always two pages, the same bytes for the same record.
 
     ``review`` is the answer of a person that counts: it fills in the disposition, all but the signature.
+    ``head`` is the last link of the history's chain: a copy kept elsewhere bears witness to all before it.
 
     Raises:
         RecordError: a picture of the record is missing or damaged.
@@ -75,7 +77,7 @@ def build_report(record: Record, review: Review | None = None) -> bytes:
             leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0,
         )  # fmt: skip
         frame.addFromList([fitted], canvas)
-        _footer(canvas, record, number, len(pages))
+        _footer(canvas, record, number, len(pages), head)
         canvas.showPage()
     canvas.save()
     return buffer.getvalue()
@@ -493,7 +495,7 @@ def _moment(moment: datetime) -> str:
 # --- both -------------------------------------------------------------------------------------------
 
 
-def _footer(canvas: Canvas, record: Record, page: int, pages: int) -> None:
+def _footer(canvas: Canvas, record: Record, page: int, pages: int, head: Head | None) -> None:
     left, right = style.MARGIN, style.PAGE_WIDTH - style.MARGIN
     canvas.setStrokeColor(style.RULE)
     canvas.line(left, 16 * mm, right, 16 * mm)
@@ -507,6 +509,8 @@ def _footer(canvas: Canvas, record: Record, page: int, pages: int) -> None:
     canvas.setFont(style.REGULAR, 6)
     canvas.drawString(left, 9.4 * mm, f"SHA-256 of the image   {record.data['image']['sha256']}")
     canvas.drawString(left, 6.8 * mm, f"SHA-256 of the record  {record.record_sha256}")
+    if head:
+        canvas.drawString(left, 4.2 * mm, f"Head of the history's chain  {head}")
 
 
 def _table(

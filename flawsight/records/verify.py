@@ -1,0 +1,533 @@
+"""Find whatever was altered, removed, inserted or put in another order since it was filed.
+
+First the records: the chain is walked from its first link to its last, and each link is held against
+the row it stands for. Then the files: each picture and each upload is hashed again. Both are streamed,
+so that memory stays small at any number of inspections.
+
+What it cannot find: a chain that somebody with write access rebuilt from some point on. Only a head
+that was kept elsewhere (printed in a PDF, or exported) tells that; see ``expect``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256 as hasher
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TypeAlias
+
+from sqlalchemy import String, cast, func, select, type_coerce
+from sqlalchemy.orm import Session, aliased
+
+from flawsight.errors import FlawsightError
+from flawsight.i18n import gettext, marked
+from flawsight.records import links
+from flawsight.records.catalogue import searched
+from flawsight.records.links import COVERED, GENESIS, Head
+from flawsight.records.record import seal
+from flawsight.records.store import UPLOAD, UPLOAD_NAME, Store
+from flawsight.records.tables import (
+    CatalogueRow,
+    DeletionRow,
+    InspectionRow,
+    LinkRow,
+    LotEventRow,
+    NumberRow,
+    ReviewRow,
+)
+
+CHUNK = 500  # links read at once
+LISTED = 1_000  # findings that are named; the rest are counted
+HASHING = 2  # files hashed at once
+_BLOCK = 2**20
+
+# What can be found, and how it is said.
+TEXTS = {
+    "empty": marked("The chain is gone: it has no link at all."),
+    "link_missing": marked("Links %(first)s to %(last)s of the chain are missing."),
+    "link_altered": marked("Link %(link)s of the chain was altered: its hash does not fit what it says."),
+    "link_order": marked(
+        "Link %(link)s does not follow the one before it: links were exchanged or rewritten."
+    ),
+    "altered": marked("%(noun)s %(id)s was altered: %(how)s."),
+    "missing": marked("%(noun)s %(id)s is missing, and no rule removed it."),
+    "inserted": marked("%(noun)s %(id)s was inserted: the chain has no link for it."),
+    "back": marked("%(noun)s %(id)s was deleted by a rule, but it is there again."),
+    "unlisted": marked("%(noun)s %(id)s is filed, but the history does not list it."),
+    "search": marked("%(noun)s %(id)s is listed with something else than was filed: %(how)s."),
+    "number": marked("%(first)s to %(last)s were given as numbers, but the chain does not know them."),
+    "file_altered": marked("%(noun)s %(id)s: the file %(how)s was altered."),
+    "file_missing": marked("%(noun)s %(id)s: the file %(how)s is missing."),
+    "files_altered": marked(
+        "%(noun)s %(id)s: one of its pictures or its answer was altered. It was filed before the chain "
+        "began, so which one is not known."
+    ),
+    "head": marked(
+        "The chain does not hold the head %(id)s: it was cut off or rebuilt since that head was kept."
+    ),
+}
+INSPECTION = marked("Inspection")
+_NAMES = {
+    "review": marked("Answer"), "deletion": marked("Record of deletion"), "lot": marked("Entry of a lot"),
+}  # fmt: skip
+ANSWER = marked("the answer of the model")
+UNREADABLE = marked("what was filed cannot be read")
+OTHER = marked("it does not say what was filed")
+STATE = marked("state of review")
+_SAME = {
+    "number": marked("its number"),
+    "created_at": marked("the moment of filing"),
+    "image_sha256": marked("the hash of the image"),
+    "record_sha256": marked("the seal of the record"),
+}
+
+Progress: TypeAlias = Callable[[str, int, int], None]  # "records" or "files", done, total
+_TABLES: dict[str, Any] = {"review": ReviewRow, "deletion": DeletionRow, "lot": LotEventRow}
+# Columns of the line in the history that repeat the answer, and columns that are read as they are stored.
+SEARCHED = (
+    "verdict", "predicted_class", "model", "confidence", "certainty", "part_number", "lot", "serial", "name",
+)  # fmt: skip
+_JSON = ("data", "boxes")
+_CONVERTED = ("created_at", "pictures", *_JSON)
+_HEAD = re.compile(r"\s*(\d{1,15})\s*[:\s]\s*([0-9a-f]{64})\s*", re.IGNORECASE)
+
+
+class BadHead(FlawsightError):
+    """What was given as a kept head is none."""
+
+    code = "bad_head"
+    status = 400
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it was filed; ``kind`` is a key of ``TEXTS``, ``link`` the link concerned."""
+
+    kind: str
+    link: int | None = None
+    values: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """In English."""
+        return TEXTS[self.kind] % {"link": self.link, **self.values}
+
+    def said(self) -> str:
+        """In the reader's language."""
+        values = {
+            key: ", ".join(gettext(part) for part in value.split(", ")) if key in ("noun", "how") else value
+            for key, value in self.values.items()
+        }
+        return gettext(TEXTS[self.kind]) % {"link": self.link, **values}
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"kind": self.kind, "link": self.link, "text": self.text, **self.values}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Finding:
+        """The inverse of ``to_dict``."""
+        said = {key: text for key, text in value.items() if key not in ("kind", "link", "text")}
+        return cls(value["kind"], value["link"], said)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a run found.
+
+    Attributes:
+        head: the last link there is.
+        links, inspections, files: how many were looked at.
+        count: of all findings; ``findings`` names the first ``LISTED``.
+    """
+
+    head: Head
+    links: int
+    inspections: int
+    files: int
+    seconds: float
+    count: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.count
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "ok": self.ok,
+            "head": {"link": self.head.seq, "hash": self.head.hash},
+            "links": self.links,
+            "inspections": self.inspections,
+            "files": self.files,
+            "seconds": round(self.seconds, 2),
+            "count": self.count,
+            "findings": [finding.to_dict() for finding in self.findings],
+        }
+
+
+def parse_head(text: str) -> Head:
+    """The inverse of ``str(head)``; spaces do not matter.
+
+    Raises:
+        BadHead: it is not written like one.
+    """
+    found = _HEAD.fullmatch(text)
+    if found is None:
+        raise BadHead(
+            "A kept head is written as its link's number, a colon and 64 hexadecimal digits, as on a report."
+        )
+    return Head(int(found[1]), found[2].lower())
+
+
+def head(store: Store) -> Head:
+    """The last link of the chain."""
+    with store.transaction("read") as session:
+        return _head(session)
+
+
+def verify(
+    store: Store,
+    *,
+    files: bool = True,
+    expect: Head | None = None,
+    progress: Progress = lambda phase, done, total: None,
+) -> Verification:
+    """Hold the whole history against the chain.
+
+    Args:
+        files: also hash every picture and upload again, which takes as long as reading them does.
+        expect: a head that was kept elsewhere; the chain must hold it.
+
+    Raises:
+        RecordError: the database cannot be read.
+    """
+    start = perf_counter()
+    found = _Found()
+    walk = _Walk()
+    with store.transaction("read") as session:  # one moment, whatever is filed meanwhile
+        last = _head(session)
+        for finding in _records(session, walk, last, expect, progress):
+            found.add(finding)
+        total = session.scalar(select(func.count()).select_from(InspectionRow)) or 0
+    count = 0
+    if files:
+        for done, (number_of_files, finding_list) in enumerate(_files(store, last), start=1):
+            count += number_of_files
+            for finding in finding_list:
+                found.add(finding)
+            progress("files", done, max(done, total))
+    return Verification(
+        last, walk.links, walk.inspections, count, perf_counter() - start, found.count, tuple(found.first)
+    )
+
+
+class _Found:
+    """Counts findings and keeps the first."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[Finding] = []
+
+    def add(self, finding: Finding) -> None:
+        self.count += 1
+        if self.count <= LISTED:
+            self.first.append(finding)
+
+
+# --- records --------------------------------------------------------------------------------------------
+
+
+class _Walk:
+    """What is carried from one chunk of links to the next."""
+
+    def __init__(self) -> None:
+        self.links = self.inspections = 0
+        self.seq, self.hash = 0, GENESIS
+        # By row: what is gone or differs, until a later link explains it.
+        self.pending: dict[str, list[Finding]] = {}
+        self.numbers: dict[int, int] = {}  # year to the last running number that a link names
+
+
+def _head(session: Session) -> Head:
+    last = session.execute(
+        select(LinkRow.seq, type_coerce(LinkRow.hash, String)).order_by(LinkRow.seq.desc()).limit(1)
+    ).one_or_none()
+    return Head(*last) if last else Head(0, GENESIS)
+
+
+def _records(
+    session: Session, walk: _Walk, last: Head, expect: Head | None, progress: Progress
+) -> Iterator[Finding]:
+    if not last.seq:
+        yield Finding("empty")
+    for chunk in _link_chunks(session):
+        rows = _rows_of(session, chunk)
+        for link in chunk:
+            wrong = list(_check_link(link, walk))
+            yield from wrong
+            if not any(finding.kind == "link_altered" for finding in wrong):
+                yield from _check_row(link, json.loads(link.content), rows, walk)
+        progress("records", walk.seq, last.seq)
+    for findings in walk.pending.values():
+        yield from findings
+    yield from _inserted(session)
+    yield from _review_states(session)
+    yield from _numbers(session, walk)
+    if expect:
+        kept = session.scalar(select(LinkRow.hash).where(LinkRow.seq == expect.seq))
+        if kept != expect.hash:
+            yield Finding("head", expect.seq, {"id": str(expect)})
+
+
+def _link_chunks(session: Session) -> Iterator[Sequence[Any]]:
+    """All links as stored, first to last."""
+    columns = (
+        LinkRow.seq, LinkRow.kind, LinkRow.ref, LinkRow.previous, LinkRow.hash,
+        type_coerce(LinkRow.at, String).label("at"), type_coerce(LinkRow.content, String).label("content"),
+    )  # fmt: skip
+    seq = -(2**62)
+    while chunk := session.execute(
+        select(*columns).where(LinkRow.seq > seq).order_by(LinkRow.seq).limit(CHUNK)
+    ).all():
+        yield chunk
+        seq = chunk[-1].seq
+
+
+def _rows_of(session: Session, chunk: Sequence[Any]) -> dict[tuple[str, str], Any]:
+    """The rows that the links of a chunk stand for, by kind and reference, as stored."""
+    wanted: dict[str, set[str]] = {}
+    for link in chunk:
+        wanted.setdefault(link.kind, set()).add(str(link.ref))
+    rows: dict[tuple[str, str], Any] = {}
+    if refs := wanted.get("inspection"):
+        columns = [
+            *_raw(InspectionRow, ("id", "number", "created_at", "image_sha256", "data", "record_sha256")),
+            *(getattr(CatalogueRow, name).label(f"listed_{name}") for name in (*SEARCHED, "number")),
+        ]
+        query = select(*columns).outerjoin(CatalogueRow, CatalogueRow.id == InspectionRow.id)
+        for row in session.execute(query.where(InspectionRow.id.in_(refs))):
+            rows["inspection", row.id] = row
+    for kind, table in _TABLES.items():
+        if refs := wanted.get(kind):
+            ids = [int(ref) for ref in refs if ref.isdecimal()]
+            for row in session.execute(select(*_raw(table, COVERED[kind])).where(table.id.in_(ids))):
+                rows[kind, str(row.id)] = row
+    return rows
+
+
+def _raw(table: Any, names: Sequence[str]) -> list[Any]:
+    """Columns without conversion: what somebody wrote into them must not stop the run."""
+    return [
+        type_coerce(column, String).label(name) if name in _CONVERTED else column
+        for name, column in ((name, getattr(table, name)) for name in names)
+    ]
+
+
+def _check_link(link: Any, walk: _Walk) -> Iterator[Finding]:
+    if link.seq > walk.seq + 1:
+        yield Finding("link_missing", link.seq, {"first": str(walk.seq + 1), "last": str(link.seq - 1)})
+    elif link.previous != walk.hash or link.seq <= walk.seq:
+        yield Finding("link_order", link.seq)
+    try:
+        content = json.loads(link.content)
+        right = links.link_hash(link.seq, _moment(link.at), link.kind, link.ref, content, link.previous)
+    except (ValueError, TypeError):
+        right = ""
+    if right != link.hash:
+        yield Finding("link_altered", link.seq)
+    walk.seq, walk.hash = link.seq, link.hash
+    walk.links += 1
+
+
+def _check_row(
+    link: Any, content: dict[str, Any], rows: dict[tuple[str, str], Any], walk: _Walk
+) -> Iterator[Finding]:
+    """Hold the row against its link; what a later link may explain is put off."""
+    row = rows.get((link.kind, link.ref))
+    if link.kind == "inspection":
+        walk.inspections += 1
+        _, year, running = content["number"].split("-")
+        walk.numbers[int(year)] = max(walk.numbers.get(int(year), 0), int(running))
+        _put_off(walk, link.ref, list(_check_inspection(link, content, row)))
+    elif link.kind == "review":  # goes with its inspection
+        _put_off(walk, content["inspection"], _check_other(link, content, row))
+    elif link.kind == "lot":
+        yield from _check_other(link, content, row)
+    elif link.kind == "deletion":
+        walk.pending.pop(key := f"deletion {link.ref}", None)  # each batch of a run brings the row up to date
+        _put_off(walk, key, _check_other(link, content, row))
+        for inspection_id in content["inspections"]:
+            gone = walk.pending.pop(inspection_id, [])
+            if not any(finding.kind == "missing" for finding in gone):
+                yield Finding("back", link.seq, _named(inspection_id))
+
+
+def _put_off(walk: _Walk, key: str, findings: list[Finding]) -> None:
+    if findings:
+        walk.pending.setdefault(key, []).extend(findings)
+
+
+def _check_inspection(link: Any, content: dict[str, Any], row: Any) -> Iterator[Finding]:
+    what = _named(content["number"])
+    if row is None:
+        yield Finding("missing", link.seq, what)
+        return
+    now = {name: getattr(row, name) for name in _SAME}
+    wrong = []
+    try:
+        data = json.loads(row.data)
+        now["created_at"] = _moment(row.created_at).isoformat(timespec="microseconds")
+        if links.sha256(data) != content["answer_sha256"]:
+            wrong.append(ANSWER)
+        wrong += [words for name, words in _SAME.items() if now[name] != content[name]]
+    except (ValueError, TypeError):
+        wrong = [UNREADABLE]
+    if wrong:
+        yield Finding("altered", link.seq, {**what, "how": ", ".join(wrong)})
+        return
+    listed = {name: getattr(row, f"listed_{name}") for name in (*SEARCHED, "number")}
+    filed = {**searched(data), "number": row.number}
+    if listed["number"] is None:
+        yield Finding("unlisted", link.seq, what)
+    elif differs := [name.replace("_", " ") for name in listed if listed[name] != filed[name]]:
+        yield Finding("search", link.seq, {**what, "how": ", ".join(differs)})
+
+
+def _check_other(link: Any, content: dict[str, Any], row: Any) -> list[Finding]:
+    what = _named(link.ref, _NAMES[link.kind])
+    if row is None:
+        return [Finding("missing", link.seq, what)]
+    try:
+        values = {name: _decoded(name, getattr(row, name)) for name in COVERED[link.kind]}
+    except (ValueError, TypeError):
+        values = {}
+    if links.sha256(values) == content["row_sha256"]:
+        return []
+    return [Finding("altered", link.seq, {**what, "how": OTHER})]
+
+
+def _decoded(name: str, value: Any) -> Any:
+    """A value read without conversion, as ``links.row_content`` spelled it."""
+    if name == "created_at":
+        return _moment(value).isoformat(timespec="microseconds")
+    return json.loads(value) if name in _JSON else value
+
+
+def _inserted(session: Session) -> Iterator[Finding]:
+    """Rows that no link stands for."""
+    linked = select(LinkRow.seq)
+    unknown = select(InspectionRow.number).where(
+        ~linked.where(LinkRow.ref == InspectionRow.id, LinkRow.kind == "inspection").exists()
+    )
+    for number in session.scalars(unknown.order_by(InspectionRow.number)):
+        yield Finding("inserted", None, _named(number))
+    for kind, table in _TABLES.items():
+        without = ~linked.where(LinkRow.ref == cast(table.id, String), LinkRow.kind == kind).exists()
+        for row_id in session.scalars(select(table.id).where(without).order_by(table.id)):
+            yield Finding("inserted", None, _named(str(row_id), _NAMES[kind]))
+
+
+def _review_states(session: Session) -> Iterator[Finding]:
+    """Lines of the history whose state of review is not that of the latest answer."""
+    newest = select(func.max(ReviewRow.id)).group_by(ReviewRow.inspection_id)
+    latest = aliased(ReviewRow)
+    differs = (
+        select(CatalogueRow.number)
+        .outerjoin(latest, (latest.inspection_id == CatalogueRow.id) & latest.id.in_(newest))
+        .where(func.coalesce(latest.state, "none") != CatalogueRow.review_state)
+    )
+    for number in session.scalars(differs):
+        yield Finding("search", None, {**_named(number), "how": STATE})
+
+
+def _numbers(session: Session, walk: _Walk) -> Iterator[Finding]:
+    """Numbers that were given after the last one the chain knows: its end was cut off."""
+    for year, last in session.execute(select(NumberRow.year, NumberRow.last)):
+        known = walk.numbers.get(year, 0)
+        if last > known:
+            spelled = {"first": f"INSP-{year}-{known + 1:06d}", "last": f"INSP-{year}-{last:06d}"}
+            yield Finding("number", None, spelled)
+
+
+# --- files ----------------------------------------------------------------------------------------------
+
+
+def _files(store: Store, last: Head) -> Iterator[tuple[int, list[Finding]]]:
+    """For each inspection that is there: how many files were hashed, and what is wrong with them."""
+    with ThreadPoolExecutor(HASHING) as pool:
+        seq = 0
+        while chunk := _file_chunk(store, seq, last):
+            yield from pool.map(lambda row: _check_files(store, row), chunk)
+            seq = chunk[-1].seq
+
+
+def _file_chunk(store: Store, after: int, last: Head) -> Sequence[Any]:
+    columns = _raw(InspectionRow, ("id", "number", "created_at", "data", "pictures", "record_sha256"))
+    content = type_coerce(LinkRow.content, String).label("content")
+    query = (
+        select(LinkRow.seq, content, *columns)
+        .join(InspectionRow, (InspectionRow.id == LinkRow.ref) & (LinkRow.kind == "inspection"))
+        .where(LinkRow.seq > after, LinkRow.seq <= last.seq)
+    )
+    with store.transaction("read") as session:
+        return session.execute(query.order_by(LinkRow.seq).limit(CHUNK)).all()
+
+
+def _check_files(store: Store, row: Any) -> tuple[int, list[Finding]]:
+    try:
+        names = {UPLOAD_NAME: UPLOAD, **json.loads(row.pictures)}
+        expected = json.loads(row.content).get("files")
+        hashes = {name: _file_hash(store.folder / row.id / file) for name, file in names.items()}
+        data, created_at = json.loads(row.data), _moment(row.created_at)
+    except (ValueError, TypeError, AttributeError):
+        return 0, []  # the row was named as altered already
+    if not (store.folder / row.id).is_dir() and not _still_filed(store, row.id):
+        return 0, []  # removed by a rule while this was running
+    what, count = _named(row.number), sum(value is not None for value in hashes.values())
+    missing = [name for name in expected or names if hashes.get(name) is None]
+    findings = [Finding("file_missing", row.seq, {**what, "how": name}) for name in missing]
+    if expected is not None:
+        findings += [
+            Finding("file_altered", row.seq, {**what, "how": name})
+            for name in expected
+            if name not in missing and hashes[name] != expected[name]
+        ]
+    elif not missing:
+        upload = hashes.pop(UPLOAD_NAME)
+        kept = {name: value for name, value in hashes.items() if value is not None}
+        if upload != data["image"]["sha256"]:
+            findings.append(Finding("file_altered", row.seq, {**what, "how": UPLOAD_NAME}))
+        if seal(data, row.number, created_at, kept) != row.record_sha256:
+            findings.append(Finding("files_altered", row.seq, what))
+    return count, findings
+
+
+def _named(record_id: str, noun: str = INSPECTION) -> dict[str, str]:
+    return {"noun": noun, "id": record_id}
+
+
+def _file_hash(path: Path) -> str | None:
+    """SHA-256 of a file; ``None`` if it cannot be read."""
+    digest = hasher()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def _still_filed(store: Store, record_id: str) -> bool:
+    with store.transaction("read") as session:
+        return session.scalar(select(InspectionRow.id).where(InspectionRow.id == record_id)) is not None
+
+
+def _moment(text: str) -> datetime:
+    """A moment as SQLite keeps it: UTC without saying so."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
