@@ -13,9 +13,12 @@ from flawsight.errors import FlawsightError
 # name: (module:attribute, one line for --help). The line stands here so that --help imports nothing heavy.
 COMMANDS = {
     "inspect": ("flawsight.cli.inspect:inspect", "Inspect images: one JSON line each, pictures and PDFs."),
+    "explain": ("flawsight.cli.explain:explain", "Say why: heat maps of any class by other methods."),
+    "watch": ("flawsight.cli.watch:watch", "Inspect what arrives in a folder, and file it."),
     "watch": ("flawsight.cli.watch:watch", "Inspect what arrives in a folder, and file it."),
     "serve": ("flawsight.web.serve:serve", "Start the web app."),
     "users": ("flawsight.cli.users:users", "Say who may sign in, and make tokens for programs."),
+    "verify": ("flawsight.cli.verify:verify", "Find what was altered in the history since it was filed."),
     "data": ("flawsight.cli.data:data", "Audit, split and generate datasets."),
     "train": ("flawsight.cli.train:train", "Train a model."),
     "evaluate": ("flawsight.cli.evaluate:evaluate", "Measure a model on the test split of a manifest."),
