@@ -15,7 +15,6 @@ COMMANDS = {
     "inspect": ("flawsight.cli.inspect:inspect", "Inspect images: one JSON line each, pictures and PDFs."),
     "explain": ("flawsight.cli.explain:explain", "Say why: heat maps of any class by other methods."),
     "watch": ("flawsight.cli.watch:watch", "Inspect what arrives in a folder, and file it."),
-    "watch": ("flawsight.cli.watch:watch", "Inspect what arrives in a folder, and file it."),
     "serve": ("flawsight.web.serve:serve", "Start the web app."),
     "users": ("flawsight.cli.users:users", "Say who may sign in, and make tokens for programs."),
     "verify": ("flawsight.cli.verify:verify", "Find what was altered in the history since it was filed."),
