@@ -12,12 +12,16 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from flawsight.data.samples import LabelledBox, Sample
 from flawsight.imaging import encode_png
 from flawsight.inspection.inspector import Inspector
+from flawsight.inspection.operating import Costs
 from flawsight.learning import charts
+from flawsight.learning.evaluate import inspect_samples
+from flawsight.metadata import Decision
 
 HISTORY = {
     "train_loss": [(1, 3.0), (2, 2.0)],
@@ -63,6 +67,14 @@ def reliability(folder: Path) -> None:
     charts.draw_reliability(confidence, confidence > 0.5, folder / "reliability.png")
 
 
+MASS, TRUTH = np.array([0.1, 0.2, 0.7, 0.9]), np.array([False, True, False, True])
+BAND = Decision(accept_below=0.15, reject_from=0.8)
+
+
+def cost(folder: Path) -> None:
+    charts.draw_cost(MASS, TRUTH, BAND, Costs(escape=10, overkill=2), folder / "cost_curve.png")
+
+
 @pytest.mark.parametrize(
     ("draw", "names"),
     [
@@ -71,6 +83,7 @@ def reliability(folder: Path) -> None:
         (lambda f: charts.draw_confusion(CONFUSION, f), {"confusion_matrix"}),
         (lambda f: charts.draw_per_dataset(DATASETS, f), {"per_dataset_accuracy"}),
         (reliability, {"reliability"}),
+        (cost, {"cost_curve"}),
     ],
 )
 def test_every_chart_has_a_title_named_axes_and_a_readable_size(
@@ -188,3 +201,42 @@ def test_a_grid_of_a_single_sample_is_drawn(tmp_path: Path, inspector: Inspector
     sample = Sample(tmp_path / "good.png", "MT_Free", "Magnetic Tile", "g")
     charts.draw_explanations(inspector, [sample], tmp_path / "grid.png")
     assert (tmp_path / "grid.png").is_file()
+
+
+def test_the_cost_curve_prices_escapes_and_overkill(tmp_path: Path, drawn: list[Figure]) -> None:
+    cost(tmp_path)
+    rates, prices = drawn[0].axes
+    escapes, overkill = (line.get_ydata() for line in rates.get_lines()[:2])
+    price = prices.get_lines()[0].get_ydata()
+    assert (escapes[0], escapes[-1]) == (0, 1)
+    assert (overkill[0], overkill[-1]) == (1, 0)
+    assert price[0] == pytest.approx(0.5 * 2)  # all good parts rejected
+    assert price[-1] == pytest.approx(0.5 * 10)  # all defective ones accepted
+    assert price[100] == pytest.approx(0.5 * 0.5 * 10 + 0.5 * 0.5 * 2)
+
+
+def test_the_sheet_of_mistakes_shows_the_worst_first_and_nothing_that_is_right(
+    inspector: Inspector,
+    good_part: NDArray[np.uint8],
+    scratched_part: NDArray[np.uint8],
+    tmp_path: Path,
+    drawn: list[Figure],
+) -> None:
+    samples = []
+    for name, pixels, class_id in (
+        ("good", good_part, "MT_Free"),
+        ("wrong", good_part, "MT_Crack"),
+        ("worse", scratched_part, "MT_Free"),
+    ):
+        path = tmp_path / f"{name}.png"
+        path.write_bytes(encode_png(pixels))
+        samples.append(Sample(path, class_id, "Magnetic Tile", name))
+    answers = inspect_samples(inspector, samples)
+    charts.draw_mistakes(inspector, answers, tmp_path / "mistakes.png")
+    titles = [ax.get_title() for ax in drawn[0].axes if ax.get_title()]
+    given = answers.probabilities[np.arange(3), answers.labels]
+    worst = [samples[i].class_id for i in np.argsort(given) if not answers.right[i]]
+    assert len(titles) == 2
+    assert [title.split()[1] for title in titles] == worst
+    charts.draw_mistakes(inspector, answers.of(answers.right), tmp_path / "mistakes.png")
+    assert not (tmp_path / "mistakes.png").exists()

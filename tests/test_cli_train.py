@@ -252,14 +252,20 @@ def test_why_a_run_stopped_is_in_its_log(tmp_path: Path) -> None:
 def test_the_shipped_figures_can_be_measured_again(resumed: Path, data: Path, tmp_path: Path) -> None:
     model, figures = resumed / "best_model_unified.onnx", tmp_path / "figures.json"
     asked = ["evaluate", "--data", str(data), "--model", str(model)]
-    result = CliRunner().invoke(main, [*asked, "--json", str(figures), "--charts", str(tmp_path)])
+    others = tmp_path / "others"
+    others.mkdir()
+    Image.effect_noise((64, 64), 90).save(others / "noise.png")
+    asked += ["--json", str(figures), "--charts", str(tmp_path), "--foreign", str(others)]
+    result = CliRunner().invoke(main, asked)
     assert result.exit_code == 0, result.output
     measured = json.loads(figures.read_text())
     shipped = json.loads((resumed / "results_unified.json").read_text())["test"]
     assert measured["same_manifest"] is True
-    for key in ("overall", "datasets", "confusion"):
+    for key in ("overall", "datasets", "confusion", "curves"):
         assert measured[key] == shipped[key]
-    assert (tmp_path / "confusion_matrix.png").is_file()
+    assert measured["unknown"]["kinds"]["others"]["foreign"] == 1
+    drawn = {"confusion_matrix", "per_dataset_accuracy", "reliability", "cost_curve", "worst_mistakes"}
+    assert {path.stem for path in tmp_path.glob("*.png")} == drawn
 
 
 def test_classes_the_model_does_not_know_are_named(resumed: Path, tmp_path: Path) -> None:

@@ -372,12 +372,9 @@ def test_predicted_class_never_contradicts_the_verdict() -> None:
 def test_foreign_picture_is_unknown_and_gets_no_box(good_part: Image) -> None:
     engine = TinyEngine()
     _, features = engine.run(prepare(good_part, METADATA.preprocessing)[0][None])
-    stats = {
-        "kind": "class-distance",
-        "means": [features[0].mean(axis=(1, 2)).tolist(), [99.0, 99.0]],
-        "scale": [0.1, 0.1],
-        "threshold": 4.0,
-    }
+    known = features[0].mean(axis=(1, 2))
+    direction = known / np.linalg.norm(known)
+    stats = KnownParts(np.zeros_like(known), direction[None], 0.2).to_dict()
     inspector = Inspector(replace(engine, metadata=replace(METADATA, feature_stats=stats)))
     assert inspector.inspect(good_part, name="x").verdict == "accept"
     stripes = np.zeros_like(good_part)

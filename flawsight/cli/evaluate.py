@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from flawsight.atomic import write_text
+from flawsight.data.samples import IMAGE_SUFFIXES
 from flawsight.errors import DataError
+from flawsight.imaging import read_image
 from flawsight.inspection.engines import load_engine
 from flawsight.inspection.inspector import Inspector
 from flawsight.learning import charts
+from flawsight.inspection.operating import Costs
 from flawsight.learning.card import cell
 from flawsight.learning.config import TrainConfig
-from flawsight.learning.evaluate import inspect_samples
+from flawsight.learning.evaluate import inspect_samples, real_answers
 from flawsight.learning.fit import prepare_data
 from flawsight.learning.train import measure
 from flawsight.settings import load_settings
@@ -67,6 +73,20 @@ _folder = click.Path(path_type=Path, file_okay=False)
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures here."
 )
 @click.option("--charts", "chart_folder", type=_folder, help="Draw charts into this folder.")
+@click.option(
+    "--foreign",
+    type=_folder,
+    multiple=True,
+    help="Folder with pictures of other things, which ought to be answered unknown; may be repeated.",
+)
+@click.option("--skip-unreadable", is_flag=True, help="Leave out files that cannot be decoded.")
+@click.option(
+    "--escape-cost", type=float, default=Costs.escape, show_default=True, help="For the cost curve."
+)
+@click.option("--overkill-cost", type=float, default=Costs.overkill, show_default=True, help="Likewise.")
+@click.option(
+    "--prevalence", type=click.FloatRange(0, 1), help="Share of defective parts; default: the data's."
+)
 def evaluate(
     data: tuple[Path, ...],
     model: Path | None,
@@ -74,6 +94,11 @@ def evaluate(
     seed: int | None,
     json_file: Path | None,
     chart_folder: Path | None,
+    foreign: tuple[Path, ...],
+    skip_unreadable: bool,
+    escape_cost: float,
+    overkill_cost: float,
+    prevalence: float | None,
 ) -> None:
     """Measure a model on the held-out groups of the data it was trained from.
 
@@ -82,12 +107,14 @@ def evaluate(
     """
     inspector = Inspector(load_engine(model or load_settings().model))
     meta = inspector.metadata
-    manifest = prepare_data(TrainConfig(data=data, seed=meta.seed if seed is None else seed))
-    foreign = sorted({s.class_id for s in manifest.samples} - set(meta.classes))
-    if foreign:
+    seed = meta.seed if seed is None else seed
+    manifest = prepare_data(TrainConfig(data=data, seed=seed, skip_unreadable=skip_unreadable))
+    strange = sorted({s.class_id for s in manifest.samples} - set(meta.classes))
+    if strange:
         raise DataError(
-            f"The model does not know the classes {', '.join(foreign)}. It knows: {', '.join(meta.classes)}."
+            f"The model does not know the classes {', '.join(strange)}. It knows: {', '.join(meta.classes)}."
         )
+    others = {folder.name: _pictures(folder) for folder in foreign}
     same = manifest.sha256 == meta.manifest_sha256
     console = Console(stderr=True)
     if not same:
@@ -97,7 +124,7 @@ def evaluate(
         )
     samples = manifest.split(split)
     answers = inspect_samples(inspector, track(samples, "Measuring", console=console))
-    measured = measure(inspector, answers, samples)
+    measured = measure(inspector, answers, samples, others)
     _print(measured)
     if json_file:
         write_text(
@@ -106,8 +133,22 @@ def evaluate(
     if chart_folder:
         charts.draw_confusion(measured["confusion"], chart_folder)
         charts.draw_per_dataset(measured["datasets"], chart_folder)
-        right = answers.probabilities.argmax(1) == answers.labels
-        charts.draw_reliability(answers.probabilities.max(1), right, chart_folder / "reliability.png")
+        costs = Costs(escape_cost, overkill_cost, prevalence=prevalence)
+        charts.draw_decisions(measured["curves"], meta.decision, costs, chart_folder)
+        charts.draw_mistakes(inspector, real_answers(answers), chart_folder / "worst_mistakes.png")
+
+
+def _pictures(folder: Path) -> Iterator[NDArray[np.uint8]]:
+    """All readable pictures below ``folder``.
+
+    Raises:
+        DataError: there are none.
+    """
+    files = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES]
+    if not files:
+        raise DataError(f"There is no picture in {folder}. Name a folder with pictures of other things.")
+    for file in files:
+        yield read_image(file)
 
 
 def _print(measured: dict[str, Any]) -> None:
@@ -128,9 +169,11 @@ def _print(measured: dict[str, Any]) -> None:
         )
     if unknown := measured["unknown"]:
         Console().print(
-            f"Unknown: AUROC {unknown['auroc']:.3f} of {unknown['foreign']} drawn foreign pictures; "
-            f"{unknown['foreign_caught']:.1%} of them and {unknown['known_called_unknown']:.1%} of the parts "
-            "are called unknown."
+            f"Unknown: {unknown['known_called_unknown']:.1%} of the parts are called unknown, and "
+            + "; ".join(
+                f"{of['foreign_caught']:.1%} of {of['foreign']} {kind} pictures (AUROC {of['auroc']:.3f})"
+                for kind, of in unknown["kinds"].items()
+            )
         )
     for name, column in columns.items():
         if "warning" in column:

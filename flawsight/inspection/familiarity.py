@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +13,25 @@ from flawsight.errors import ModelError
 from flawsight.inspection.engines import Float
 from flawsight.metadata import ModelMetadata
 
-KIND = "class-distance"
+KIND = "subspace"
 
 
 @dataclass(frozen=True)
 class KnownParts:
-    """Where known parts lie in feature space: ``metadata.feature_stats`` as arrays.
+    """Where the features of known parts lie: near a plane through their mean.
+
+    A picture is as foreign as its feature vector points away from that plane. This is the residual of
+    Wang et al., "ViM: Out-of-distribution with virtual-logit matching", CVPR 2022, divided by the
+    vector's own length: a picture with strong contrast is not foreign for that alone.
 
     Attributes:
-        means: (M, C) mean feature vector of each group of known parts.
-        scale: (C,) spread of each channel around its mean.
-        limit: a picture farther than this from every mean is foreign.
+        mean: (C,) mean feature vector of known parts.
+        basis: (M, C) orthonormal directions in which known parts differ.
+        limit: a picture farther than this is foreign, 0..1.
     """
 
-    means: NDArray[np.float64]
-    scale: NDArray[np.float64]
+    mean: NDArray[np.float32]
+    basis: NDArray[np.float32]
     limit: float
 
     @classmethod
@@ -45,12 +51,22 @@ class KnownParts:
                 found=stats.get("kind"),
                 known=KIND,
             )
-        return cls(np.asarray(stats["means"]), np.asarray(stats["scale"]), float(stats["threshold"]))
+        basis = np.frombuffer(b64decode(stats["basis"]), np.float16).reshape(-1, len(stats["mean"]))
+        return cls(np.array(stats["mean"], np.float32), basis.astype(np.float32), float(stats["threshold"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``of`` reads: JSON, the basis as base64 of float16, whose error is far below the limit's."""
+        return {
+            "kind": KIND,
+            "mean": np.round(self.mean, 5).tolist(),
+            "basis": b64encode(self.basis.astype(np.float16).tobytes()).decode(),
+            "threshold": round(self.limit, 6),
+        }
 
     def distance(self, features: Float) -> float:
-        """Of features (C, h, w): the least, over the means, of ``mean(((f - mean) / scale)²)``.
-
-        f is the mean-pooled feature vector.
-        """
-        vector = features.mean(axis=(1, 2), dtype=np.float64)
-        return float((((vector - self.means) / self.scale) ** 2).mean(axis=1).min())
+        """Of features (C, h, w): sine of the angle between their mean-pooled vector and the plane, 0..1."""
+        away = features.mean(axis=(1, 2), dtype=np.float32) - self.mean
+        length = float(np.linalg.norm(away))
+        if length == 0:
+            return 0.0
+        return min(1.0, float(np.linalg.norm(away - (away @ self.basis.T) @ self.basis)) / length)

@@ -23,13 +23,17 @@ from flawsight.data.samples import Sample
 from flawsight.data.whole import sample_pixels
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.pictures import draw_pictures
+from flawsight.inspection.operating import Costs
+from flawsight.learning.evaluate import Answers
 from flawsight.learning.localisation import truth_mask
+from flawsight.metadata import Decision
 from flawsight.taxonomy import describe
 
 # Okabe and Ito's palette: told apart with any kind of colour vision. Marks differ as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKS = ("o", "s", "^", "D", "v", "P")
 DPI = 110
+MISTAKES = 16  # pictures on the sheet of mistakes
 
 
 @contextmanager
@@ -182,6 +186,18 @@ def draw_explanations(inspector: Inspector, samples: Sequence[Sample], path: Pat
             )
 
 
+def draw_decisions(
+    curves: Mapping[str, Sequence[Any]], decision: Decision, costs: Costs, folder: Path
+) -> None:
+    """``reliability.png`` and ``cost_curve.png`` from the figures' ``curves``."""
+    draw_reliability(
+        np.array(curves["confidence"]), np.array(curves["right"], bool), folder / "reliability.png"
+    )
+    draw_cost(
+        np.array(curves["mass"]), np.array(curves["truth"], bool), decision, costs, folder / "cost_curve.png"
+    )
+
+
 def draw_reliability(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], path: Path, bins: int = 15
 ) -> None:
@@ -201,6 +217,61 @@ def draw_reliability(
             ylim=(0, 1.02),
         )
         ax.legend(loc="upper left")
+
+
+def draw_cost(
+    mass: NDArray[np.floating], truth: NDArray[np.bool_], decision: Decision, costs: Costs, path: Path
+) -> None:
+    """Escapes, overkill and their price per part, were everything from one threshold on rejected.
+
+    Args:
+        mass: (N,) defect probabilities.
+        truth: (N,) whether the part is defective.
+    """
+    if truth.all() or not truth.any():
+        return
+    levels = np.linspace(0, 1, 201)
+    escapes = (mass[truth][None] < levels[:, None]).mean(1)
+    overkill = (mass[~truth][None] >= levels[:, None]).mean(1)
+    prevalence = truth.mean() if costs.prevalence is None else costs.prevalence
+    price = prevalence * costs.escape * escapes + (1 - prevalence) * costs.overkill * overkill
+    with _chart(path, (8, 5)) as (figure, ax):
+        ax.plot(levels, escapes, color=COLOURS[1], label="escape rate")
+        ax.plot(levels, overkill, color=COLOURS[0], linestyle="--", label="overkill rate")
+        ax.axvspan(decision.accept_below, decision.reject_from, alpha=0.15, color="grey", label="review band")
+        ax.set(title="Test split: what a threshold costs", xlabel="defect probability", ylabel="rate")
+        ax.set(xlim=(0, 1), ylim=(0, 1.02))
+        cost = ax.twinx()
+        cost.plot(levels, price, color=COLOURS[2], linestyle=":", label="price per part")
+        cost.set(
+            ylabel=f"price per part (escape {costs.escape:g}, overkill {costs.overkill:g}, "
+            f"{prevalence:.0%} defective)",
+            ylim=(0, None),
+        )
+        figure.legend(loc="outside lower center", ncols=4)
+
+
+def draw_mistakes(inspector: Inspector, answers: Answers, path: Path) -> None:
+    """A sheet of the pictures whose true class got the least probability, the worst first."""
+    given = answers.probabilities[np.arange(len(answers.labels)), answers.labels]
+    worst = [i for i in np.argsort(given, kind="stable") if not answers.right[i]][:MISTAKES]
+    if not worst:
+        path.unlink(missing_ok=True)  # of an earlier run
+        return
+    columns = 4
+    rows = -(-len(worst) // columns)
+    with _chart(path, (3.1 * columns, 3.4 * rows), rows, columns) as (_, grid):
+        for ax in np.ravel(grid):
+            ax.axis("off")
+        for ax, i in zip(np.ravel(grid), worst, strict=False):
+            sample = answers.items[i].sample
+            inspection = inspector.inspect(sample_pixels(sample), name=sample.path.name)
+            ax.imshow(draw_pictures(inspection)["heatmap"])
+            ax.set_title(
+                f"is {sample.class_id} ({given[i]:.0%})\n"
+                f"{inspection.verdict}: {inspection.predicted_class} ({inspection.confidence:.0%})",
+                fontsize=8,
+            )
 
 
 def _curves(

@@ -13,6 +13,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from flawsight.data.samples import GENERATED, Sample
 from flawsight.data.whole import sample_pixels
 from flawsight.inspection.inspector import Inspector
+from flawsight.inspection.operating import FEW_DEFECTS, clopper_pearson
 from flawsight.inspection.result import Inspection
 from flawsight.learning.localisation import (
     Localisation,
@@ -23,7 +24,6 @@ from flawsight.learning.localisation import (
     truth_mask,
 )
 from flawsight.learning.scores import (
-    clopper_pearson,
     defect_mass,
     expected_calibration_error,
     scores,
@@ -31,7 +31,6 @@ from flawsight.learning.scores import (
 from flawsight.metadata import ModelMetadata
 
 BOOTSTRAPS = 300
-FEW_DEFECTS = 100  # below this, a perfect recall still proves less than about 96 %
 
 
 @dataclass(frozen=True)
@@ -48,29 +47,51 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers:
-    """All answers: ``probabilities`` (N, K), ``labels`` (N,) class positions."""
+    """All answers.
+
+    Attributes:
+        items: one for each sample.
+        probabilities: (N, K) of the classes.
+        labels: (N,) class positions, the truth.
+        predicted: (N,) class positions that were answered. A rejected part is answered with its most
+            probable defect, also where six defects share a mass that none of them has alone.
+    """
 
     items: tuple[Answer, ...]
     probabilities: NDArray[np.float64]
     labels: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """(N,) probability of the class that was answered."""
+        return np.asarray(self.probabilities[np.arange(len(self.labels)), self.predicted])
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """(N,) whether the class that was answered is the true one."""
+        return np.asarray(self.predicted == self.labels)
 
     def of(self, keep: NDArray[np.bool_]) -> Answers:
         """The answers where ``keep`` (N,) is true."""
         items = tuple(item for item, kept in zip(self.items, keep, strict=True) if kept)
-        return Answers(items, self.probabilities[keep], self.labels[keep])
+        return Answers(items, self.probabilities[keep], self.labels[keep], self.predicted[keep])
 
 
 def inspect_samples(inspector: Inspector, samples: Iterable[Sample]) -> Answers:
     """Inspect each sample, region by region where it has one."""
     meta = inspector.metadata
     rng = np.random.default_rng(0)
-    items, probabilities, labels = [], [], []
+    items, probabilities, labels, predicted = [], [], [], []
     for sample in samples:
         inspection = inspector.inspect(sample_pixels(sample), name=sample.path.name)
         probabilities.append([inspection.probabilities[name] for name in meta.classes])
         items.append(_reduce(sample, inspection, meta, rng))
         labels.append(meta.classes.index(sample.class_id))
-    return Answers(tuple(items), np.array(probabilities), np.array(labels, np.int64))
+        predicted.append(meta.classes.index(inspection.predicted_class))
+    return Answers(
+        tuple(items), np.array(probabilities), np.array(labels, np.int64), np.array(predicted, np.int64)
+    )
 
 
 def figures(answers: Answers, meta: ModelMetadata) -> dict[str, Any]:
@@ -79,19 +100,42 @@ def figures(answers: Answers, meta: ModelMetadata) -> dict[str, Any]:
     ``overall`` is of real samples, unless all are generated.
     """
     names = np.array([item.sample.dataset for item in answers.items])
-    real = np.array([not name.endswith(GENERATED) for name in names])
+    decisive = real_answers(answers)
     return {
-        "overall": _figures(answers.of(real) if real.any() else answers, meta),
+        "overall": _figures(decisive, meta),
         "datasets": {str(name): _figures(answers.of(names == name), meta) for name in np.unique(names)},
         "classes": per_class(answers, meta),
         "confusion": confusion(answers, meta),
+        "curves": curves(decisive, meta),
+    }
+
+
+def real_answers(answers: Answers) -> Answers:
+    """Without those of drawn parts, unless there are no others."""
+    real = np.array([not item.sample.dataset.endswith(GENERATED) for item in answers.items])
+    return answers.of(real) if real.any() else answers
+
+
+def curves(answers: Answers, meta: ModelMetadata) -> dict[str, list[Any]]:
+    """What reliability and cost curves are drawn from, one entry a sample.
+
+    ``mass`` is the defect probability, ``truth`` 1 for a defective part; ``confidence`` is that of the
+    class that was answered, ``right`` 1 where it is the true one.
+    """
+    truth = np.isin(np.array(meta.classes)[answers.labels], meta.defects)
+    return {
+        "mass": np.round(defect_mass(answers.probabilities, meta), 4).tolist(),
+        "truth": truth.astype(int).tolist(),
+        "confidence": np.round(answers.confidence, 4).tolist(),
+        "right": answers.right.astype(int).tolist(),
+        "dataset": [item.sample.dataset for item in answers.items],
     }
 
 
 def per_class(answers: Answers, meta: ModelMetadata) -> dict[str, dict[str, Any]]:
     """Precision, recall with interval, F1 and support of each class that occurs."""
     present = np.unique(answers.labels)
-    predicted = answers.probabilities.argmax(1)
+    predicted = answers.predicted
     precision, recall, f1, support = precision_recall_fscore_support(
         answers.labels, predicted, labels=present, zero_division=0
     )
@@ -111,7 +155,7 @@ def per_class(answers: Answers, meta: ModelMetadata) -> dict[str, dict[str, Any]
 
 def confusion(answers: Answers, meta: ModelMetadata) -> dict[str, Any]:
     """Rows are truth, columns the answer; only classes that occur on either side."""
-    predicted = answers.probabilities.argmax(1)
+    predicted = answers.predicted
     present = np.unique(np.concatenate([answers.labels, predicted]))
     matrix = confusion_matrix(answers.labels, predicted, labels=present)
     return {"classes": [meta.classes[k] for k in present], "matrix": matrix.tolist()}
@@ -132,7 +176,7 @@ def _reduce(sample: Sample, inspection: Inspection, meta: ModelMetadata, rng: np
 def _figures(answers: Answers, meta: ModelMetadata) -> dict[str, Any]:
     groups = np.array([item.sample.group for item in answers.items])
     truth = np.isin(np.array(meta.classes)[answers.labels], meta.defects)
-    point = scores(answers.probabilities, answers.labels, meta)
+    point = scores(answers.probabilities, answers.labels, meta, answers.predicted)
     intervals = _bootstrap(answers, groups, meta)
     result: dict[str, Any] = {
         "n": len(answers.items),
@@ -170,11 +214,9 @@ def _decisions(answers: Answers, truth: NDArray[np.bool_], meta: ModelMetadata) 
 
 
 def _calibration(answers: Answers) -> dict[str, float]:
-    confidence = answers.probabilities.max(1)
-    right = answers.probabilities.argmax(1) == answers.labels
     onehot = np.eye(answers.probabilities.shape[1])[answers.labels]
     return {
-        "ece": round(expected_calibration_error(confidence, right), 4),
+        "ece": round(expected_calibration_error(answers.confidence, answers.right), 4),
         "brier": round(float(((answers.probabilities - onehot) ** 2).sum(1).mean()), 4),
     }
 
@@ -208,7 +250,8 @@ def _bootstrap(
     drawn: dict[str, list[float]] = {}
     for _ in range(BOOTSTRAPS):
         rows = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
-        for name, value in scores(answers.probabilities[rows], answers.labels[rows], meta).items():
+        drawn_answers = answers.probabilities[rows], answers.labels[rows]
+        for name, value in scores(*drawn_answers, meta, answers.predicted[rows]).items():
             drawn.setdefault(name, []).append(value)
     return {
         name: (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975)))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, roc_auc_score
 
 from flawsight.metadata import ModelMetadata
@@ -40,10 +39,17 @@ def score_by_dataset(
 
 
 def scores(
-    probabilities: NDArray[np.floating], labels: NDArray[np.integer], meta: ModelMetadata
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    meta: ModelMetadata,
+    predicted: NDArray[np.integer] | None = None,
 ) -> dict[str, float]:
-    """Figures of one set of answers: (N, K) probabilities against (N,) class positions."""
-    predicted = probabilities.argmax(axis=1)
+    """Figures of one set of answers: (N, K) probabilities against (N,) class positions.
+
+    ``predicted`` (N,) are the classes that were answered; by default the most probable ones.
+    """
+    if predicted is None:
+        predicted = probabilities.argmax(axis=1)
     truth = np.array([meta.classes[i] in meta.defects for i in labels])
     mass = defect_mass(probabilities, meta)
     with warnings.catch_warnings():
@@ -60,16 +66,6 @@ def scores(
         result["average_precision"] = float(average_precision_score(truth, mass))
         result["auroc"] = float(roc_auc_score(truth, mass))
     return result
-
-
-def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Exact interval of a rate (Clopper and Pearson, 1934); (0, 1) without trials."""
-    if trials == 0:
-        return 0.0, 1.0
-    tail = (1 - level) / 2
-    low = 0.0 if successes == 0 else float(beta.ppf(tail, successes, trials - successes + 1))
-    high = 1.0 if successes == trials else float(beta.ppf(1 - tail, successes + 1, trials - successes))
-    return low, high
 
 
 def expected_calibration_error(

@@ -6,11 +6,14 @@ import importlib.metadata
 import json
 import logging
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 import flawsight
 from flawsight.atomic import write_text
@@ -18,14 +21,16 @@ from flawsight.data.samples import Sample
 from flawsight.data.splits import Manifest, counts, describe_split
 from flawsight.inspection.engines import Engine, load_engine
 from flawsight.inspection.inspector import Inspector
+from flawsight.inspection.operating import Costs
 from flawsight.learning import charts
 from flawsight.learning.backbones import build
 from flawsight.learning.boards import board_figures
-from flawsight.learning.calibrate import Costs, calibrate
+from flawsight.learning.calibrate import calibrate
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.evaluate import Answers, figures, inspect_samples
 from flawsight.learning.export import save_onnx, save_torch
 from flawsight.learning.fit import FitResult, fit, real_samples
+from flawsight.learning.reference import validation_reference
 from flawsight.learning.unknown import known_statistics, measure_unknown
 from flawsight.metadata import ModelMetadata
 
@@ -74,27 +79,34 @@ def finish(result: FitResult, config: TrainConfig, costs: Costs, track: Track = 
 
     save_onnx(net, metadata, draft)
     engine = load_engine(draft)
+    log.info("Noting how validation parts look, so that a drift in use can be told ...")
+    reference = validation_reference(Inspector(engine), track(real_samples(splits("val"))))
     test = result.manifest.split("test")
     log.info("Measuring on the %d samples of the test split ...", len(test))
     answers = inspect_samples(Inspector(engine), track(test))
     measured = measure(Inspector(engine), answers, test)
-    metadata = replace(metadata, metrics=headline(measured))
+    metadata = replace(metadata, reference=reference, metrics=headline(measured))
 
     save_torch(net, metadata, config.out / f"{MODEL}.pth")
     save_onnx(net, metadata, config.out / f"{MODEL}.onnx")
     draft.unlink()
     _leave_results(result, config, metadata, measured)
-    _leave_charts(result, config, engine, answers, measured)
+    _leave_charts(result, config, engine, measured, costs)
     return config.out / f"{MODEL}.onnx"
 
 
-def measure(inspector: Inspector, answers: Answers, samples: Sequence[Sample]) -> dict[str, Any]:
+def measure(
+    inspector: Inspector,
+    answers: Answers,
+    samples: Sequence[Sample],
+    foreign: Mapping[str, Iterable[NDArray[np.uint8]]] | None = None,
+) -> dict[str, Any]:
     """Every figure: of the samples, of whole boards, and of pictures that are no known part."""
     distances = [item.distance for item in answers.items if item.distance is not None]
     return {
         **figures(answers, inspector.metadata),
         "boards": board_figures(inspector, real_samples(list(samples))),
-        "unknown": measure_unknown(inspector, distances),
+        "unknown": measure_unknown(inspector, distances, foreign),
     }
 
 
@@ -140,17 +152,14 @@ def _leave_results(
 
 
 def _leave_charts(
-    result: FitResult, config: TrainConfig, engine: Engine, answers: Answers, measured: dict[str, Any]
+    result: FitResult, config: TrainConfig, engine: Engine, measured: dict[str, Any], costs: Costs
 ) -> None:
-    folder = config.out / "charts"
+    folder, metadata = config.out / "charts", engine.metadata
     charts.draw_history(charts.read_history(result.history), folder)
     charts.draw_class_distribution(counts(result.manifest), folder)
     charts.draw_confusion(measured["confusion"], folder)
     charts.draw_per_dataset(measured["datasets"], folder)
-    confidence = answers.probabilities.max(1)
-    charts.draw_reliability(
-        confidence, answers.probabilities.argmax(1) == answers.labels, folder / "reliability.png"
-    )
+    charts.draw_decisions(measured["curves"], metadata.decision, costs, folder)
     charts.draw_explanations(Inspector(engine), showcase(result.manifest), config.out / EXPLANATIONS)
 
 
