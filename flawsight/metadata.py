@@ -48,6 +48,7 @@ class Decision:
         reject_from: a part whose defect probability is at least this is rejected; review in between.
         box_level: a cell whose probability of a defect class is at least this belongs to a box.
         min_box_area: smallest box side product kept, as a share of the image area.
+        sure_from: a model without defects names a class whose probability is at least this; below it asks.
     """
 
     pooling: str = "top_cells"
@@ -58,6 +59,7 @@ class Decision:
     reject_from: float = 0.5
     box_level: float = 0.5
     min_box_area: float = 0.0
+    sure_from: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,11 @@ class ModelMetadata:
 
     ``classes`` fixes the order of every score vector; ``defects`` says which of them are defects.
     ``feature_stats`` holds what the unknown-detector needs (class means and the like), empty if none.
-    ``metrics`` are figures of the test split with their intervals, ``manifest_sha256`` names the
-    exact division they were measured on. ``export`` is the certificate of a converted model: its
-    ``precision`` and its ``parity`` with the model it was made from; empty if it was not converted.
+    ``reference`` says how the validation parts look to the model (see ``drift.reference_of``), empty in a
+    file of before that. ``metrics`` are figures of the test split with their intervals,
+    ``manifest_sha256`` names the exact division they were measured on. ``export`` is the certificate of
+    a converted model: its ``precision`` and its ``parity`` with the model it was made from; empty if it
+    was not converted. ``product`` holds the texts of the preset it was trained with (``docs/lab.md``).
     """
 
     name: str
@@ -85,8 +89,10 @@ class ModelMetadata:
     dataset: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     feature_stats: dict[str, Any] = field(default_factory=dict)
+    reference: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     export: dict[str, Any] = field(default_factory=dict)
+    product: dict[str, Any] = field(default_factory=dict)
     format: str = FORMAT
 
     def to_json(self) -> str:

@@ -7,7 +7,7 @@ import json
 import logging
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,23 +23,21 @@ from flawsight.inspection.engines import Engine, load_engine
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.operating import Costs
 from flawsight.learning import charts
-from flawsight.learning.backbones import build
+from flawsight.learning.backbones import CamNet, build
 from flawsight.learning.boards import board_figures
 from flawsight.learning.calibrate import calibrate
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.evaluate import Answers, figures, inspect_samples
 from flawsight.learning.export import save_onnx, save_torch
 from flawsight.learning.fit import FitResult, fit, real_samples
+from flawsight.learning.presets import DEFAULT
 from flawsight.learning.reference import validation_reference
 from flawsight.learning.unknown import known_statistics, measure_unknown
 from flawsight.metadata import ModelMetadata
 
 log = logging.getLogger(__name__)
 
-MODEL = "best_model_unified"
-RESULTS = "results_unified.json"
-EXPLANATIONS = "gradcam_visualization_unified.png"
-_VERSIONED = ("torch", "lightning", "efficientnet-pytorch", "onnx", "onnxruntime", "numpy")
+_VERSIONED = ("torch", "lightning", "efficientnet-pytorch", "timm", "onnx", "onnxruntime", "numpy")
 _SHOWN = 8  # rows of the picture grid
 
 
@@ -58,24 +56,13 @@ def train(config: TrainConfig, costs: Costs | None = None, track: Track = iter) 
 
 def finish(result: FitResult, config: TrainConfig, costs: Costs, track: Track = iter) -> Path:
     """From the best weights to model files, results and charts."""
-    net = build(config.backbone, len(result.metadata.classes), config.stride)
-    net.load_state_dict(result.net_state)
-    net.eval()
-    metadata = replace(
-        result.metadata,
-        version=datetime.now(UTC).strftime("%Y.%m.%d"),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        dataset=describe_split(result.manifest),
-        versions=_versions(),
-    )
     draft = config.run_folder / "draft.onnx"
-    save_onnx(net, metadata, draft)
-    log.info("Choosing thresholds on the validation split ...")
-    decision = calibrate(load_engine(draft), real_samples(result.manifest.split("val")), costs)
+    net = trained_network(result, config)
+    metadata = decide_on_validation(net, result, config, costs, draft)
     log.info("Learning what known parts look like ...")
     splits = result.manifest.split
     statistics = known_statistics(Inspector(load_engine(draft)), splits("train"), splits("val"))
-    metadata = replace(metadata, decision=decision, feature_stats=statistics)
+    metadata = replace(metadata, feature_stats=statistics)
 
     save_onnx(net, metadata, draft)
     engine = load_engine(draft)
@@ -87,12 +74,62 @@ def finish(result: FitResult, config: TrainConfig, costs: Costs, track: Track = 
     measured = measure(Inspector(engine), answers, test)
     metadata = replace(metadata, reference=reference, metrics=headline(measured))
 
-    save_torch(net, metadata, config.out / f"{MODEL}.pth")
-    save_onnx(net, metadata, config.out / f"{MODEL}.onnx")
+    target = left_files(config)
+    save_torch(net, metadata, target.model.with_suffix(".pth"))
+    save_onnx(net, metadata, target.model)
     draft.unlink()
     _leave_results(result, config, metadata, measured)
     _leave_charts(result, config, engine, measured, costs)
-    return config.out / f"{MODEL}.onnx"
+    return target.model
+
+
+@dataclass(frozen=True)
+class LeftFiles:
+    """Where a run leaves what is asked for."""
+
+    model: Path  # ONNX; the .pth lies beside it
+    results: Path
+    explanations: Path
+    charts: Path
+
+
+def left_files(config: TrainConfig) -> LeftFiles:
+    """The files of the preset; charts of another than the default stay in the run's folder."""
+    name = Path(config.preset).stem
+    return LeftFiles(
+        config.out / f"best_model_{name}.onnx",
+        config.out / f"results_{name}.json",
+        config.out / f"gradcam_visualization_{name}.png",
+        (config.out if name == DEFAULT else config.run_folder) / "charts",
+    )
+
+
+def trained_network(result: FitResult, config: TrainConfig) -> CamNet:
+    """The network with the weights that ``fit`` found."""
+    net = build(config.backbone, len(result.metadata.classes), config.stride, config.head)
+    net.load_state_dict(result.net_state)
+    return net.eval()
+
+
+def decide_on_validation(
+    net: CamNet, result: FitResult, config: TrainConfig, costs: Costs, draft: Path
+) -> ModelMetadata:
+    """The metadata with all that is known before the test split, and an ONNX file at ``draft``."""
+    metadata = replace(
+        result.metadata,
+        version=datetime.now(UTC).strftime("%Y.%m.%d"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        dataset=describe_split(result.manifest),
+        versions=_versions(),
+    )
+    save_onnx(net, metadata, draft)
+    log.info("Choosing thresholds on the validation split ...")
+    decision = calibrate(load_engine(draft), real_samples(result.manifest.split("val")), costs)
+    if config.decide == "threshold":
+        decision = replace(decision, accept_below=config.threshold, reject_from=config.threshold)
+    elif config.decide == "identify":
+        decision = replace(decision, sure_from=config.threshold)
+    return replace(metadata, decision=decision)
 
 
 def measure(
@@ -147,20 +184,21 @@ def _leave_results(
         "versions": metadata.versions,
         "test": measured,
     }
-    write_text(config.out / RESULTS, json.dumps(content, indent=1) + "\n")
+    write_text(left_files(config).results, json.dumps(content, indent=1) + "\n")
     result.manifest.save(config.run_folder / "manifest.json")
 
 
 def _leave_charts(
     result: FitResult, config: TrainConfig, engine: Engine, measured: dict[str, Any], costs: Costs
 ) -> None:
-    folder, metadata = config.out / "charts", engine.metadata
+    target, metadata = left_files(config), engine.metadata
+    folder = target.charts
     charts.draw_history(charts.read_history(result.history), folder)
     charts.draw_class_distribution(counts(result.manifest), folder)
     charts.draw_confusion(measured["confusion"], folder)
     charts.draw_per_dataset(measured["datasets"], folder)
     charts.draw_decisions(measured["curves"], metadata.decision, costs, folder)
-    charts.draw_explanations(Inspector(engine), showcase(result.manifest), config.out / EXPLANATIONS)
+    charts.draw_explanations(Inspector(engine), showcase(result.manifest), target.explanations)
 
 
 def showcase(manifest: Manifest) -> Sequence[Sample]:
