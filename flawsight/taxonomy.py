@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import IO, Any
+
+from flawsight.i18n import ENGLISH, language, marked
+from flawsight.i18n import gettext as _
 
 TAXONOMY_FILE = Path(__file__).with_name("taxonomy.toml")
-SEVERITIES = ("none", "minor", "major", "critical", "unknown")
+SEVERITIES = (marked("none"), marked("minor"), marked("major"), marked("critical"), marked("unknown"))
 
 # How a folder's name tells a good class from a defect when the taxonomy does not list it. A name
 # that says neither counts as a defect: a good part held back costs less than a bad one let through.
@@ -36,6 +41,7 @@ class ClassInfo:
         severity: one of ``SEVERITIES``.
         likely_causes: what in the process usually brings it about; empty when good.
         recommended_action: what to do with the part next.
+        facts: more to know, as pairs of a heading and a text.
     """
 
     id: str
@@ -46,6 +52,33 @@ class ClassInfo:
     severity: str
     likely_causes: tuple[str, ...]
     recommended_action: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+_learnt: dict[str, ClassInfo] = {}
+
+
+def learn(classes: Mapping[str, Mapping[str, Any]], product: str) -> None:
+    """Make the classes of a preset or of a loaded model known to ``describe``; the taxonomy goes first.
+
+    Args:
+        classes: class id to fields of ``ClassInfo``; those that are missing are the stand-in's.
+        product: stands for their ``dataset``.
+
+    Raises:
+        ValueError: a field or severity that there is not.
+    """
+    for class_id, entry in classes.items():
+        values = dict(entry)
+        values["likely_causes"] = tuple(values.get("likely_causes", ()))
+        values["facts"] = tuple(dict(values.get("facts", {})).items())
+        try:
+            info = replace(_stand_in(class_id), dataset=product, **values)
+        except TypeError as error:
+            raise ValueError(f"class {class_id!r}: {error}") from None
+        if info.severity not in SEVERITIES:
+            raise ValueError(f"class {class_id!r}: severity {info.severity!r} is none of {SEVERITIES}")
+        _learnt[class_id] = info
 
 
 @cache
@@ -71,10 +104,14 @@ def load_taxonomy(path: Path = TAXONOMY_FILE) -> dict[str, ClassInfo]:
 
 
 def describe(class_id: str) -> ClassInfo:
-    """The entry of ``class_id``, or an honest stand-in for a class the file does not list."""
+    """The entry of ``class_id`` in the reader's language, or an honest stand-in if the file has none."""
     known = load_taxonomy().get(class_id)
     if known is not None:
-        return known
+        return known if language() == ENGLISH else _translated(known)
+    return _learnt.get(class_id) or _stand_in(class_id)
+
+
+def _stand_in(class_id: str) -> ClassInfo:
     words = set(re.split(r"[^a-z0-9]+", class_id.lower()))
     good = bool(words & GOOD_WORDS) and not words & BAD_WORDS
     return ClassInfo(
@@ -82,8 +119,30 @@ def describe(class_id: str) -> ClassInfo:
         title=class_id.replace("_", " "),
         dataset="custom",
         is_defect=not good,
-        description="No description is on file for this class.",
+        description=_("No description is on file for this class."),
         severity="none" if good else "unknown",
         likely_causes=(),
-        recommended_action="Release to the next step." if good else "Hold the part and have it reviewed.",
+        recommended_action=_("Release to the next step.")
+        if good
+        else _("Hold the part and have it reviewed."),
     )
+
+
+def _translated(info: ClassInfo) -> ClassInfo:
+    return replace(
+        info,
+        title=_(info.title),
+        description=_(info.description),
+        likely_causes=tuple(_(cause) for cause in info.likely_causes),
+        recommended_action=_(info.recommended_action),
+    )
+
+
+def messages(
+    file: IO[bytes], keywords: object, comment_tags: object, options: object
+) -> Iterator[tuple[int, None, str, list[str]]]:
+    """What is to be translated in the taxonomy, as Babel's extraction asks for it (see ``babel.cfg``)."""
+    for class_id, entry in tomllib.loads(file.read().decode("utf-8")).items():
+        texts = [entry["title"], entry["description"], *entry.get("likely_causes", ())]
+        for text in (*texts, entry["recommended_action"]):
+            yield 0, None, text, [class_id]

@@ -1,6 +1,7 @@
 // Camera: preview, shutter, and one picture after the other by a key.
 "use strict";
 
+const cameraTexts = textsOf("camera-texts");
 const camera = document.getElementById("camera");
 const video = document.getElementById("video");
 const shutter = document.getElementById("shutter");
@@ -11,11 +12,6 @@ const continuous = document.getElementById("continuous");
 const shots = document.getElementById("shots");
 const titles = JSON.parse(camera.dataset.titles);
 const TRIGGERS = new Set([" ", "Enter", "PageDown"]);
-const WHY = {
-  NotAllowedError: "The camera was not allowed. Allow it for this page in the browser, then reload.",
-  NotFoundError: "No camera was found. Plug one in, then reload.",
-  NotReadableError: "The camera is in use by another program. Close that, then reload.",
-};
 let stream = null;
 let count = 0;
 let busy = false;
@@ -28,21 +24,21 @@ async function open(id) {
   stream = await navigator.mediaDevices.getUserMedia({ video: { ...which, ...size }, audio: false });
   video.srcObject = stream;
   const [track] = stream.getVideoTracks();
-  track.addEventListener("ended", () => fail(new Error("The camera was unplugged. Plug it in, then reload.")));
+  track.addEventListener("ended", () => fail(new Error(cameraTexts.unplugged)));
   await video.play();
   shutter.disabled = false;
 }
 
 function fail(error) {
   shutter.disabled = true;
-  problem.textContent = WHY[error.name] ?? error.message;
+  problem.textContent = cameraTexts[error.name] ?? error.message;
   document.getElementById("no-camera").hidden = false;
 }
 
 async function start() {
   if (!navigator.mediaDevices) {
     // Browsers lend the camera to this computer's own address and to HTTPS only.
-    fail(new Error("The browser gives no camera to a page without HTTPS. Take the picture below instead."));
+    fail(new Error(cameraTexts.noHttps));
     return;
   }
   document.getElementById("camera-tools").hidden = false;
@@ -51,7 +47,7 @@ async function start() {
     const cameras = (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
     const current = stream.getVideoTracks()[0].getSettings().deviceId;
     device.replaceChildren(...cameras.map((one, index) =>
-      new Option(one.label || `Camera ${index + 1}`, one.deviceId, false, one.deviceId === current)));
+      new Option(one.label || filled(cameraTexts.camera, { number: index + 1 }), one.deviceId, false, one.deviceId === current)));
   } catch (error) {
     fail(error);
   }
@@ -62,7 +58,7 @@ async function inspect(file) {
   shutter.disabled = true;
   problem.textContent = "";
   flash.className = "flash";
-  flash.textContent = "Inspecting…";
+  flash.textContent = sendTexts.inspecting;
   const line = resultLine(file, titles);
   shots.prepend(line.line);
   document.getElementById("no-shots").hidden = true;
@@ -71,7 +67,7 @@ async function inspect(file) {
   try {
     const answer = await inspectFile(file, camera.dataset.api);
     line.done(answer);
-    flash.textContent = `${answer.verdict.toUpperCase()}: ${titles[answer.predicted_class] ?? answer.predicted_class}`;
+    flash.textContent = `${sendTexts[answer.verdict]}: ${titles[answer.predicted_class] ?? answer.predicted_class}`;
     flash.classList.add(answer.verdict);
     if (!continuous.checked) window.location.assign(answer.links.page);
   } catch (error) {

@@ -11,7 +11,9 @@ function partContext() {
 
 contextBox.addEventListener("change", () => {
   document.getElementById("context-now").textContent =
-    partContext().map((pair) => pair[1]).join(" · ") || "not said";
+    partContext().map((pair) => pair[1]).join(" · ") || contextBox.dataset.empty;
+  const lot = contextFields.find((field) => field.name === "lot").value.trim().toLowerCase();
+  for (const note of document.querySelectorAll("[data-lot]")) note.hidden = note.dataset.lot.toLowerCase() !== lot;
   const body = new FormData();
   for (const [name, value] of partContext()) body.append(name, value);
   body.append("csrf_token", document.querySelector("input[name=csrf_token]").value);

@@ -1,6 +1,7 @@
 // Start page: many photos at once. One failure never stops the rest.
 "use strict";
 
+const manyTexts = textsOf("many-texts");
 const AT_ONCE = 2; // as many as the server works on side by side
 const ORDER = ["reject", "review", "unknown", "accept", "failed"];
 const batch = document.getElementById("batch");
@@ -24,15 +25,16 @@ async function inspectMany(files, form) {
   batchCancel.hidden = false;
   batch.scrollIntoView({ block: "nearest" });
 
-  const tell = (end) => {
-    const parts = ORDER.filter((name) => counts[name]).map((name) => `${counts[name]} ${name}`);
-    batchSaid.textContent = `${end}${finished} of ${files.length}${parts.length ? `: ${parts.join(", ")}` : ""}`;
+  const tell = (text) => {
+    const parts = ORDER.filter((name) => counts[name]).map((name) => `${counts[name]} ${manyTexts[name]}`);
+    const said = filled(text, { done: finished, all: files.length });
+    batchSaid.textContent = parts.length ? `${said}: ${parts.join(", ")}` : said;
   };
   const count = (name) => {
     counts[name] = (counts[name] ?? 0) + 1;
     finished += 1;
     batchBar.value = finished;
-    tell("");
+    tell(manyTexts.progress);
   };
   const waiting = files.keys();
   const work = async () => {
@@ -44,7 +46,7 @@ async function inspectMany(files, form) {
       lines[index].working();
       try {
         if (files[index].size > Number(form.dataset.maxBytes)) {
-          throw new Error(`Larger than the limit of ${Number(form.dataset.maxBytes) / 2 ** 20} MiB.`);
+          throw new Error(manyTexts.tooLarge);
         }
         const answer = await inspectFile(files[index], form.dataset.api, stop.signal);
         lines[index].done(answer);
@@ -59,11 +61,11 @@ async function inspectMany(files, form) {
       }
     }
   };
-  tell("");
+  tell(manyTexts.progress);
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   batchCancel.hidden = true;
   running = null;
-  tell(stop.signal.aborted ? "Cancelled after " : "Finished, ");
+  tell(stop.signal.aborted ? manyTexts.cancelled : manyTexts.finished);
 }
 
 batchCancel.addEventListener("click", () => running?.abort());

@@ -1,6 +1,7 @@
 // Review: draw, move and size boxes by mouse, touch and keyboard. Without this file the form still works.
 "use strict";
 
+const reviewTexts = textsOf("review-texts");
 const SVG = "http://www.w3.org/2000/svg";
 const editor = document.getElementById("editor");
 const canvas = document.getElementById("canvas");
@@ -36,7 +37,9 @@ function element(name, attributes, parent) {
 }
 
 function words(box, index) {
-  return `Box ${index + 1}, ${titleOf(box.class)}: left ${box.x1}, top ${box.y1}, ${box.x2 - box.x1} by ${box.y2 - box.y1} pixels`;
+  return filled(reviewTexts.box, {
+    number: index + 1, title: titleOf(box.class), left: box.x1, top: box.y1, width: box.x2 - box.x1, height: box.y2 - box.y1,
+  });
 }
 
 /** Draw everything anew: a handful of boxes, so nothing is kept in step by hand. */
@@ -72,15 +75,15 @@ function listBoxes() {
   list.replaceChildren(...boxes.map((box, index) => {
     const line = document.createElement("li");
     const kind = document.createElement("select");
-    kind.setAttribute("aria-label", `Class of box ${index + 1}`);
+    kind.setAttribute("aria-label", filled(reviewTexts.classOf, { number: index + 1 }));
     for (const option of [...classes.options].filter(isDefect)) kind.append(new Option(option.text, option.value, false, option.value === box.class));
     kind.addEventListener("change", () => { box.class = kind.value; selected = index; draw(); });
     line.append(kind);
-    for (const [key, name] of [["x1", "left"], ["y1", "top"], ["x2", "right"], ["y2", "bottom"]]) {
+    for (const [key, name] of [["x1", reviewTexts.left], ["y1", reviewTexts.top], ["x2", reviewTexts.right], ["y2", reviewTexts.bottom]]) {
       const label = document.createElement("label");
       const input = document.createElement("input");
       Object.assign(input, { type: "number", value: box[key], min: 0, max: key[0] === "x" ? width : height });
-      input.setAttribute("aria-label", `Box ${index + 1}, ${name}, pixels`);
+      input.setAttribute("aria-label", filled(reviewTexts.edge, { number: index + 1, edge: name }));
       input.addEventListener("change", () => { change(index, { [key]: Number(input.value) }); });
       label.append(name, input);
       line.append(label);
@@ -116,7 +119,7 @@ function add(box) {
 function remove() {
   if (selected < 0) return;
   boxes.splice(selected, 1);
-  said.textContent = `Box ${selected + 1} was removed.`;
+  said.textContent = filled(reviewTexts.removed, { number: selected + 1 });
   selected = Math.min(selected, boxes.length - 1);
   draw(true);
 }
@@ -212,7 +215,7 @@ function addInTheMiddle() {
   const [x1, y1] = [Math.round((width - w) / 2), Math.round((height - h) / 2)];
   add({ x1, y1, x2: x1 + w, y2: y1 + h });
   draw(true);
-  said.textContent = `${words(boxes[selected], selected)} was added.`;
+  said.textContent = filled(reviewTexts.added, { box: words(boxes[selected], selected) });
 }
 const heat = document.getElementById("editor-heat");
 const showHeat = document.getElementById("show-heat");

@@ -1,6 +1,7 @@
 // Sending pictures to be inspected: one at a time, with patience, and many with a list.
 "use strict";
 
+const sendTexts = textsOf("send-texts");
 const TRIES = 6; // a busy server says when to come again
 
 /** The inspection of a file as JSON. Throws an Error whose message is for people. */
@@ -9,17 +10,19 @@ async function inspectFile(file, address, signal) {
     const body = new FormData();
     body.append("file", file, file.name);
     for (const [name, value] of partContext()) body.append(name, value);
+    const product = document.getElementById("product");
+    if (product) body.append("product", product.value);
     let response;
     try {
       response = await fetch(address, { method: "POST", body, signal });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new Error("The server cannot be reached. Check that Flawsight is still running.");
+      throw new Error(sendTexts.unreachable);
     }
     const answer = await response.json().catch(() => null);
     if (response.status === 201 && answer) return answer;
     if (response.status !== 503 || left <= 1 || !response.headers.has("Retry-After")) {
-      throw new Error(answer?.detail ?? "The server gave no answer that can be read.");
+      throw new Error(answer?.detail ?? sendTexts.unreadable);
     }
     const seconds = Math.min(30, Number(response.headers.get("Retry-After")) || 1);
     await new Promise((resolve) => { setTimeout(resolve, 1000 * seconds); });
@@ -35,21 +38,22 @@ function make(name, properties = {}, ...children) {
 
 /** A line of the list of results; `line.show(...)` fills it in. */
 function resultLine(file, titles) {
-  const verdict = make("td", {}, make("span", { className: "fine", textContent: "waits" }));
+  const verdict = make("td", {}, make("span", { className: "fine", textContent: sendTexts.waits }));
   const said = make("td");
   const line = make("tr", {}, make("th", { scope: "row", textContent: file.name }), verdict, said);
   const tell = (text, className) => verdict.replaceChildren(make("span", { className, textContent: text }));
   return {
     line,
-    working() { tell("inspecting…", "fine"); },
-    cancelled() { tell("cancelled", "fine"); },
-    failed(message) { tell("FAILED", "badge failed"); said.textContent = message; },
+    working() { tell(sendTexts.working, "fine"); },
+    cancelled() { tell(sendTexts.cancelled, "fine"); },
+    failed(message) { tell(sendTexts.failed, "badge failed"); said.textContent = message; },
     done(answer) {
-      tell(answer.verdict.toUpperCase(), `badge ${answer.verdict}`);
+      tell(sendTexts[answer.verdict], `badge ${answer.verdict}`);
       const title = titles[answer.predicted_class] ?? answer.predicted_class;
-      const sure = `${(100 * answer.confidence).toFixed(1)} %`;
-      said.replaceChildren(make("a", { href: answer.links.page, textContent: answer.number }), ` ${title}, ${sure}`);
-      for (const warning of answer.quality?.warnings ?? []) said.append(make("span", { className: "warning", textContent: warning }));
+      said.replaceChildren(make("a", { href: answer.links.page, textContent: answer.number }), ` ${title}, ${inPercent(answer.confidence)}`);
+      let warnings = answer.quality?.warnings ?? []; // filed in English
+      if (warnings.length && document.documentElement.lang !== "en") warnings = [sendTexts.mind];
+      for (const warning of warnings) said.append(make("span", { className: "warning", textContent: warning }));
     },
   };
 }

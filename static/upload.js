@@ -1,6 +1,7 @@
 // Start page: preview, drag and drop, paste, progress. Without this file the form still works.
 "use strict";
 
+const uploadTexts = textsOf("upload-texts");
 const folder = document.getElementById("folder");
 const form = document.getElementById("upload");
 const input = document.getElementById("file");
@@ -23,16 +24,15 @@ function showChosen() {
   const file = input.files[0];
   preview.hidden = true;
   drop.classList.remove("chosen");
-  button.textContent = input.files.length > 1 ? `Inspect ${input.files.length} photos` : "Inspect";
+  button.textContent = input.files.length > 1 ? filled(uploadTexts.inspectMany, { count: input.files.length }) : uploadTexts.inspect;
   if (!file) return;
   if (input.files.length > 1) {
-    hint.textContent = `${input.files.length} photos`;
+    hint.textContent = filled(uploadTexts.photos, { count: input.files.length });
     return;
   }
   hint.textContent = file.name;
   if (file.size > Number(form.dataset.maxBytes)) {
-    const limit = Number(form.dataset.maxBytes) / 2 ** 20;
-    complain(`This file is larger than the limit of ${limit} MiB. Save it smaller and choose it again.`);
+    complain(uploadTexts.tooLarge);
     return;
   }
   preview.onload = () => {
@@ -47,12 +47,12 @@ function take(files) {
   const images = files.length > 1 ? files.filter(looksLikeImage) : files;
   const chosen = new DataTransfer();
   for (const file of images) chosen.items.add(file);
-  if (files.length && !images.length) complain("There is no image in this folder.");
+  if (files.length && !images.length) complain(uploadTexts.noImage);
   if (!images.length) return;
   input.files = chosen.files;
   showChosen();
   if (images.length < files.length) {
-    hint.textContent += `, ${files.length - images.length} other files left out`;
+    hint.textContent += `, ${filled(uploadTexts.leftOut, { count: files.length - images.length })}`;
   }
 }
 
@@ -82,7 +82,7 @@ function upload(event) {
   };
   request.upload.onload = () => {
     progress.removeAttribute("value");
-    status.textContent = "Inspecting…";
+    status.textContent = sendTexts.inspecting;
   };
   request.onload = () => {
     if (request.status === 201) {
@@ -90,17 +90,17 @@ function upload(event) {
       return;
     }
     busy(false, "");
-    complain(request.response?.detail ?? "The server gave no answer that can be read. Try again.");
+    complain(request.response?.detail ?? sendTexts.unreadable);
   };
   request.onerror = () => {
     busy(false, "");
-    complain("The server cannot be reached. Check that Flawsight is still running, then try again.");
+    complain(sendTexts.unreachable);
   };
   const body = new FormData();
   body.append("file", file, file.name);
   for (const [name, value] of partContext()) body.append(name, value);
   progress.value = 0;
-  busy(true, "Uploading…");
+  busy(true, uploadTexts.uploading);
   request.open("POST", form.dataset.api);
   request.send(body);
 }
@@ -124,7 +124,7 @@ document.addEventListener("paste", (event) => {
   if (!files.length) return; // text goes where it was meant to go
   event.preventDefault();
   // A copied picture has no name of its own.
-  take(files.map((file) => (file.name === "image.png" ? new File([file], `pasted ${time}.png`, { type: file.type }) : file)));
+  take(files.map((file) => (file.name === "image.png" ? new File([file], `${filled(uploadTexts.pasted, { time })}.png`, { type: file.type }) : file)));
 });
 folder.addEventListener("change", () => take([...folder.files]));
 document.getElementById("choose-folder").addEventListener("click", () => folder.click());
@@ -133,7 +133,7 @@ input.multiple = true; // without scripts one at a time is sent
 for (const sample of document.querySelectorAll("form[data-busy]")) {
   sample.addEventListener("submit", () => {
     sample.classList.add("busy");
-    status.textContent = "Inspecting the sample…";
+    status.textContent = uploadTexts.sample;
   });
 }
 // Coming back with the browser's Back button must not show a page that still waits.

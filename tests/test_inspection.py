@@ -358,7 +358,7 @@ def test_verdict_follows_the_limits(free: float, crack: float, verdict: str, pre
         {"MT_Free": free, "MT_Crack": crack}, {"MT_Crack"}, Decision(accept_below=0.3, reject_from=0.7)
     )
     assert (found.verdict, found.predicted_class) == (verdict, predicted)
-    assert f"{crack:.1%}" in found.reason and found.reason.endswith(".")
+    assert f"{100 * crack:.1f} %" in found.reason and found.reason.endswith(".")
 
 
 def test_predicted_class_never_contradicts_the_verdict() -> None:

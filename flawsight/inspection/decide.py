@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawsight.errors import ModelError
+from flawsight.i18n import ENGLISH, speaking
 from flawsight.inspection.engines import Float
 from flawsight.inspection.explain import cell_probabilities
+from flawsight.inspection.words import reason
 from flawsight.metadata import Decision, ModelMetadata
-from flawsight.taxonomy import describe
 
 _TINY = 1e-7  # keeps the logarithm of an impossible class finite
 
@@ -73,23 +74,16 @@ def judge(probabilities: Mapping[str, float], defects: Collection[str], decision
     for review the most probable of all: verdict and class never contradict each other.
     """
     defect_probability = min(1.0, sum(p for name, p in probabilities.items() if name in defects))
-    share = f"The defect probability of {defect_probability:.1%}"
     if defect_probability < decision.accept_below:
         verdict, pool = "accept", [name for name in probabilities if name not in defects]
-        reason = f"{share} is below the acceptance limit of {decision.accept_below:.1%}."
     elif defect_probability >= decision.reject_from:
         verdict, pool = "reject", [name for name in probabilities if name in defects]
-        reason = f"{share} reaches the rejection limit of {decision.reject_from:.1%}"
     else:
         verdict, pool = "review", []
-        reason = (
-            f"{share} is between acceptance (below {decision.accept_below:.1%}) and rejection "
-            f"(from {decision.reject_from:.1%}), so a person must decide."
-        )
     predicted = max(pool or probabilities, key=lambda name: probabilities[name])
-    if verdict == "reject":
-        reason += f"; the most probable defect is {describe(predicted).title}."
-    return Judgement(verdict, predicted, probabilities[predicted], defect_probability, reason)
+    with speaking(ENGLISH):
+        why = reason(verdict, defect_probability, decision.accept_below, decision.reject_from, predicted)
+    return Judgement(verdict, predicted, probabilities[predicted], defect_probability, why)
 
 
 def _pool_top_cells(class_map: Float, metadata: ModelMetadata) -> NDArray[np.float64]:

@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 
 from flawsight import imaging
 from flawsight.errors import ModelError
+from flawsight.i18n import ENGLISH, speaking
 from flawsight.inspection import explain
 from flawsight.inspection.decide import Judgement, answer, judge
 from flawsight.inspection.engines import Engine, Float
 from flawsight.inspection.familiarity import KnownParts
+from flawsight.inspection.identify import identify
 from flawsight.inspection.quality import assess, check_size
 from flawsight.inspection.result import Box, Heatmap, ImageInfo, Inspection, ModelInfo
+from flawsight.inspection.words import unknown_reason
 from flawsight.metadata import Decision
 from flawsight.preprocessing import Placement, prepare
+from flawsight.taxonomy import learn
 
 
 class Inspector:
@@ -42,6 +46,10 @@ class Inspector:
         self.engine = engine
         self.metadata = replace(engine.metadata, decision=decision) if decision else engine.metadata
         self.known_parts = KnownParts.of(engine.metadata)
+        product = engine.metadata.product
+        learn(product.get("classes", {}), product.get("title", ""))
+        words = {key: product[key] for key in ("title", "task", "wording") if key in product}
+        self._product = {"product": words} if words else {}
         self.max_bytes = max_bytes
         self.max_pixels = max_pixels
 
@@ -87,14 +95,8 @@ class Inspector:
             ValueError: the array is not RGB uint8.
             ModelError: the network gave no finite numbers.
         """
-        _check(image)
         metadata, clock = self.metadata, _Clock()
-        tensor, placement = prepare(image, metadata.preprocessing)
-        clock.lap("preprocess")
-        logits, features = (output[0] for output in self.engine.run(tensor[None]))
-        if not (np.isfinite(logits).all() and np.isfinite(features).all()):
-            raise ModelError(f"The model {metadata.name} gave no finite numbers for {name}. Train it again.")
-        clock.lap("forward")
+        logits, features, placement = self._run(image, name, clock)
         scores = explain.class_map(features, self.engine.head)  # (K, h, w)
         values = answer(logits, explain.real_cells(scores, placement, metadata.stride), metadata)
         ranked = sorted(zip(metadata.classes, values.tolist(), strict=True), key=lambda pair: -pair[1])
@@ -102,7 +104,9 @@ class Inspector:
         distance = self.known_parts.distance(features) if self.known_parts else None
         judgement = self._judge(probabilities, distance)
         cells = explain.cell_probabilities(scores)
-        heatmap = self._heatmap(cells, features, probabilities, placement)
+        # The most probable defect is explained, also on a good part: there the evidence is weak.
+        explained = next((one for one in probabilities if one in metadata.defects), ranked[0][0])
+        heatmap = self._heatmap(cells, features, explained, placement)
         boxes = self._boxes(cells, judgement, placement)
         clock.lap("explain")
         height, width = image.shape[:2]
@@ -116,51 +120,77 @@ class Inspector:
             probabilities=probabilities,
             boxes=boxes,
             heatmap=heatmap,
-            thresholds={
-                "accept_below": metadata.decision.accept_below,
-                "reject_from": metadata.decision.reject_from,
-            },
+            thresholds=self._thresholds(),
             model=self.model,
             method={
                 "engine": self.engine.name,
                 "manifest_sha256": metadata.manifest_sha256,
                 "preprocessing": asdict(metadata.preprocessing),
                 "metrics": metadata.metrics,
-                "distance": None if distance is None else round(distance, 4),
+                "distance": None if distance is None else round(distance, 6),
                 "distance_limit": self.known_parts.limit if self.known_parts else None,
+                **self._product,
             },
             timing_ms=clock.finish(),
             pixels=image,
         )
 
+    def explain(self, image: NDArray[np.uint8], class_id: str) -> Heatmap:
+        """What speaks for ``class_id`` in RGB uint8 (H, W, 3), whether or not it is the answer.
+
+        Raises:
+            ValueError: the model has no such class, or the array is not RGB uint8.
+            ModelError: the network gave no finite numbers.
+        """
+        if class_id not in self.metadata.classes:
+            raise ValueError(f"The model {self.metadata.name} has no class {class_id!r}")
+        _, features, placement = self._run(image, "the image", _Clock())
+        cells = explain.cell_probabilities(explain.class_map(features, self.engine.head))
+        return self._heatmap(cells, features, class_id, placement)
+
+    def _run(self, image: NDArray[np.uint8], name: str, clock: _Clock) -> tuple[Float, Float, Placement]:
+        """Logits (K,) and features (C, h, w) of the image, and where it lay in the network's input."""
+        _check(image)
+        tensor, placement = prepare(image, self.metadata.preprocessing)
+        clock.lap("preprocess")
+        logits, features = (output[0] for output in self.engine.run(tensor[None]))
+        if not (np.isfinite(logits).all() and np.isfinite(features).all()):
+            raise ModelError(
+                f"The model {self.metadata.name} gave no finite numbers for {name}. Train it again."
+            )
+        clock.lap("forward")
+        return logits, features, placement
+
+    def _thresholds(self) -> dict[str, float]:
+        decision = self.metadata.decision
+        limits = {"accept_below": decision.accept_below, "reject_from": decision.reject_from}
+        return limits if self.metadata.defects else {**limits, "sure_from": decision.sure_from}
+
     def _judge(self, probabilities: dict[str, float], distance: float | None) -> Judgement:
-        judgement = judge(probabilities, self.metadata.defects, self.metadata.decision)
+        if self.metadata.defects:
+            judgement = judge(probabilities, self.metadata.defects, self.metadata.decision)
+        else:
+            judgement = identify(probabilities, self.metadata.decision.sure_from)
         if distance is None or self.known_parts is None or distance <= self.known_parts.limit:
             return judgement
         likest = max(probabilities, key=lambda name: probabilities[name])
+        with speaking(ENGLISH):
+            why = unknown_reason(distance, self.known_parts.limit)
         return replace(
             judgement,
             verdict="unknown",
             predicted_class=likest,
             confidence=probabilities[likest],
-            reason=(
-                f"The picture is unlike anything the model was trained on (distance {distance:.2f}, "
-                f"limit {self.known_parts.limit:.2f}), so it is not judged."
-            ),
+            reason=why,
         )
 
-    def _heatmap(
-        self, cells: Float, features: Float, probabilities: dict[str, float], placement: Placement
-    ) -> Heatmap:
-        """Evidence for the most probable defect, also on a good part: there it is weak.
+    def _heatmap(self, cells: Float, features: Float, class_id: str, placement: Placement) -> Heatmap:
+        """Evidence for ``class_id``.
 
         A model that decides by its top cells is explained by the probabilities of those cells, one
         that decides by the pooled logits by CAM.
         """
         metadata = self.metadata
-        class_id = next(
-            (name for name in probabilities if name in metadata.defects), next(iter(probabilities))
-        )
         index = metadata.classes.index(class_id)
         if metadata.decision.pooling == "top_cells":
             evidence, method = cells[index], explain.CLASS_MAP

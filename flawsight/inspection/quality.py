@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawsight.errors import ImageError
+from flawsight.i18n import ENGLISH, number, speaking
+from flawsight.i18n import gettext as _
 
 SHARP_FROM = 0.06  # ratio, see above
 BRIGHT_FROM = 60.0  # grey value; a photo whose brightest hundredth is darker shows too little
@@ -52,27 +54,41 @@ class Quality:
         found = []
         if self.sharpness is not None and self.sharpness < SHARP_FROM:
             found.append(
-                f"The photo looks blurred: its sharpness is {self.sharpness:.3f}, a sharp photo has "
-                f"{SHARP_FROM} or more. Focus, or hold the camera still."
+                _(
+                    "The photo looks blurred: its sharpness is %(sharpness)s, a sharp photo has %(needed)s "
+                    "or more. Focus, or hold the camera still.",
+                    sharpness=number(self.sharpness, 3),
+                    needed=number(SHARP_FROM, 2),
+                )
             )
         if self.brightest < BRIGHT_FROM:
             found.append(
-                f"The photo is under-exposed: its brightest parts reach {self.brightest / 255:.0%} of full "
-                f"brightness, {BRIGHT_FROM / 255:.0%} are needed. Give more light or expose longer."
+                _(
+                    "The photo is under-exposed: its brightest parts reach %(found)s %% of full brightness, "
+                    "%(needed)s %% are needed. Give more light or expose longer.",
+                    found=number(100 * self.brightest / 255),
+                    needed=number(100 * BRIGHT_FROM / 255),
+                )
             )
         if self.darkest > DARK_UP_TO:
             found.append(
-                f"The photo is over-exposed: even its darkest parts are at {self.darkest / 255:.0%} of full "
-                f"brightness, {DARK_UP_TO / 255:.0%} is the limit. Give less light or expose shorter."
+                _(
+                    "The photo is over-exposed: even its darkest parts are at %(found)s %% of full "
+                    "brightness, %(limit)s %% is the limit. Give less light or expose shorter.",
+                    found=number(100 * self.darkest / 255),
+                    limit=number(100 * DARK_UP_TO / 255),
+                )
             )
         return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:
+        with speaking(ENGLISH):
+            warnings = list(self.warnings)
         return {
             "sharpness": None if self.sharpness is None else round(self.sharpness, 4),
             "brightest": round(self.brightest, 1),
             "darkest": round(self.darkest, 1),
-            "warnings": list(self.warnings),
+            "warnings": warnings,
         }
 
 

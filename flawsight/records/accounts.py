@@ -27,7 +27,7 @@ from flawsight.i18n import marked
 from flawsight.records.store import Store
 from flawsight.records.tables import AttemptRow, SessionRow, TokenRow, UserRow
 
-ROLES = ("operator", "inspector", "admin")  # each may do all that those before it may
+ROLES = (marked("operator"), marked("inspector"), marked("admin"))  # each may do all that those before it may
 PASSWORD_LENGTH = range(10, 201)  # characters
 TITLE_LENGTH = 80
 TOKEN_PREFIX = "flawsight_"  # lets scanners for leaked secrets know one

@@ -11,21 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from flawsight.errors import RecordError
+from flawsight.i18n import marked
 from flawsight.inspection.result import Inspection
 
 PICTURES = ("original", "heatmap", "heat_layer", "boxes", "edges")
 
 # What may be known about the part, under ``data["context"]``: key and name for people.
 CONTEXT = {
-    "part_number": "Part number",
-    "part_revision": "Revision",
-    "lot": "Lot",
-    "serial": "Serial number",
-    "site": "Site",
-    "line": "Line",
-    "station": "Station",
-    "inspector": "Inspector",
-    "inspection_type": "Inspection type",
+    "part_number": marked("Part number"),
+    "part_revision": marked("Revision"),
+    "lot": marked("Lot"),
+    "serial": marked("Serial number"),
+    "site": marked("Site"),
+    "line": marked("Line"),
+    "station": marked("Station"),
+    "inspector": marked("Inspector"),
+    "inspection_type": marked("Inspection type"),
 }
 
 

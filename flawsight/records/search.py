@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, and_, func, literal, literal_column, or_, select, tuple_
 from sqlalchemy.orm import Session
 
+from flawsight.i18n import marked
 from flawsight.records.catalogue import microseconds, moment
 from flawsight.records.record import Record
 from flawsight.records.store import Store
@@ -79,10 +80,10 @@ class Order:
 
 
 ORDERS = {
-    "newest": Order("Newest first", "at", True),
-    "oldest": Order("Oldest first", "at", False),
-    "least_confident": Order("Least confident first", "confidence", False),
-    "most_confident": Order("Most confident first", "confidence", True),
+    "newest": Order(marked("Newest first"), "at", True),
+    "oldest": Order(marked("Oldest first"), "at", False),
+    "least_confident": Order(marked("Least confident first"), "confidence", False),
+    "most_confident": Order(marked("Most confident first"), "confidence", True),
 }
 
 
@@ -173,6 +174,17 @@ class History:
             if len(rows) < CHUNK:
                 return
             key = _key(rows[-1], ORDERS[order])
+
+    def neighbours(self, inspection_id: str) -> tuple[str | None, str | None]:
+        """Ids of the inspections filed right before and right after this one."""
+        at = CatalogueRow.at
+        with self.store.transaction("read") as session:
+            here = session.scalar(select(at).where(CatalogueRow.id == inspection_id))
+            if here is None:
+                return None, None
+            ids = select(CatalogueRow.id).limit(1)
+            before = session.scalar(ids.where(at < here).order_by(at.desc()))
+            return before, session.scalar(ids.where(at > here).order_by(at))
 
     def choices(self) -> Choices:
         """The classes and models that occur."""

@@ -14,6 +14,7 @@ from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.platypus import Flowable
 
 from flawsight.errors import RecordError
+from flawsight.i18n import gettext, number
 from flawsight.reporting.style import ACCENT, BOLD, INK, MUTED, PALE, REGULAR, RULE, VERDICT_COLOURS
 
 PICTURE_DPI = 200
@@ -23,10 +24,10 @@ JPEG_QUALITY = 88
 def percent(share: float) -> str:
     """0.0314 to ``3.1 %``; never 0 % or 100 % for what is only nearly so."""
     if 0 < share < 0.0005:
-        return "< 0.1 %"
+        return f"< {number(0.1, 1)} %"
     if 0.9995 <= share < 1:
-        return "> 99.9 %"
-    return f"{100 * share:.1f} %"
+        return f"> {number(99.9, 1)} %"
+    return f"{number(100 * share, 1)} %"
 
 
 class Picture(Flowable):  # type: ignore[misc]  # reportlab ships no types
@@ -123,11 +124,11 @@ def threshold_scale(probability: float, accept_below: float, reject_from: float,
     """Probability of a defect on a line from 0 to 100 %: accept, review and reject zones, and a pointer."""
     drawing = Drawing(width, 44)
     zones = (
-        ("accept", 0.0, accept_below),
-        ("review", accept_below, reject_from),
-        ("reject", reject_from, 1.0),
+        ("accept", gettext("accept"), 0.0, accept_below),
+        ("review", gettext("review"), accept_below, reject_from),
+        ("reject", gettext("reject"), reject_from, 1.0),
     )
-    for name, start, end in zones:
+    for verdict, name, start, end in zones:
         if end <= start:
             continue
         drawing.add(
@@ -136,7 +137,7 @@ def threshold_scale(probability: float, accept_below: float, reject_from: float,
                 14,
                 (end - start) * width,
                 12,
-                fillColor=VERDICT_COLOURS[name],
+                fillColor=VERDICT_COLOURS[verdict],
                 strokeColor=white,
             )
         )

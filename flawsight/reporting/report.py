@@ -20,6 +20,10 @@ from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, Frame, KeepInFrame, Spacer, Table
 
+from flawsight.i18n import gettext as _
+from flawsight.i18n import language, marked, ngettext
+from flawsight.i18n import number as written
+from flawsight.inspection.words import reason_of, warnings_of
 from flawsight.records.links import Head
 from flawsight.records.record import Record
 from flawsight.records.reviews import DISPOSITIONS as DISPOSITION_LABELS
@@ -38,18 +42,17 @@ TOP_CLASSES = 5
 GAP = 5 * mm
 GUTTER = 8.0
 FIELDS = (
-    ("Site", ("site",)),
-    ("Line", ("line",)),
-    ("Station", ("station",)),
-    ("Inspection type", ("inspection_type",)),
-    ("Part number, revision", ("part_number", "part_revision")),
-    ("Lot", ("lot",)),
-    ("Serial number", ("serial",)),
-    ("Inspector", ("inspector",)),
+    (marked("Site"), ("site",)),
+    (marked("Line"), ("line",)),
+    (marked("Station"), ("station",)),
+    (marked("Inspection type"), ("inspection_type",)),
+    (marked("Part number, revision"), ("part_number", "part_revision")),
+    (marked("Lot"), ("lot",)),
+    (marked("Serial number"), ("serial",)),
+    (marked("Inspector"), ("inspector",)),
 )
-DISPOSITIONS = tuple(DISPOSITION_LABELS.values())
 RATIONALE_SHOWN = 700  # characters; the page has no room for more, the history keeps all
-NOT_RECORDED = "not recorded in this model file"
+NOT_RECORDED = marked("not recorded in this model file")
 Cell: TypeAlias = Flowable | list[Flowable] | str
 
 
@@ -65,7 +68,11 @@ def build_report(record: Record, review: Review | None = None, head: Head | None
     style.register_fonts()
     buffer = BytesIO()
     canvas = Canvas(
-        buffer, pagesize=(style.PAGE_WIDTH, style.PAGE_HEIGHT), pageCompression=1, invariant=1, lang="en"
+        buffer,
+        pagesize=(style.PAGE_WIDTH, style.PAGE_HEIGHT),
+        pageCompression=1,
+        invariant=1,
+        lang=language(),
     )
     _describe_file(canvas, record)
     pages = (_first_page(record), _second_page(record, review))
@@ -84,8 +91,8 @@ def build_report(record: Record, review: Review | None = None, head: Head | None
 
 
 def _describe_file(canvas: Canvas, record: Record) -> None:
-    canvas.setTitle(f"Inspection report {record.number}")
-    canvas.setSubject(f"{record.data['verdict'].upper()}: {shown(record.data['image']['name'])}")
+    canvas.setTitle(_("Inspection report %(number)s", number=record.number))
+    canvas.setSubject(f"{verdict_word(record.data['verdict'])}: {shown(record.data['image']['name'])}")
     canvas.setAuthor("Flawsight")
     canvas.setCreator("Flawsight")
     # The file is dated like the record, not like the moment of printing, so that its bytes stay the same.
@@ -99,7 +106,8 @@ def _describe_file(canvas: Canvas, record: Record) -> None:
 
 def _first_page(record: Record) -> list[Flowable]:
     above: list[Flowable] = [_header(record), Spacer(1, 3 * mm), _fields(record), Spacer(1, 4 * mm)]
-    above += [_verdict(record.data), Spacer(1, 3 * mm), _words(record.data), Spacer(1, 4 * mm)]
+    above += [_verdict(record.data), Spacer(1, 3 * mm), *_doubts(record.data)]
+    above += [_words(record.data), Spacer(1, 4 * mm)]
     used = sum(flowable.wrap(CONTENT_WIDTH, CONTENT_HEIGHT)[1] for flowable in above)
     return [*above, _pictures(record, CONTENT_HEIGHT - used)]
 
@@ -107,11 +115,11 @@ def _first_page(record: Record) -> list[Flowable]:
 def _header(record: Record) -> Table:
     right = ParagraphStyle("right", parent=style.BODY, alignment=TA_RIGHT)
     number = ParagraphStyle("number", parent=style.CLASS_TITLE, alignment=TA_RIGHT)
-    filed = "" if record.number.startswith("INSP-") else " · not kept in a history"
+    filed = "" if record.number.startswith("INSP-") else f" · {_('not kept in a history')}"
     date = f"{record.created_at:%Y-%m-%d %H:%M:%S} {record.created_at.tzname()}{filed}"
     left = [
-        paragraph("Inspection report", style.TITLE),
-        paragraph("Flawsight · visual inspection of one part", style.SMALL),
+        paragraph(_("Inspection report"), style.TITLE),
+        paragraph(_("Flawsight · visual inspection of one part"), style.SMALL),
     ]
     rows = [[left, [paragraph(safe(record.number), number), paragraph(date, right)]]]
     return _table(
@@ -129,11 +137,15 @@ def _fields(record: Record) -> Table:
     for label, keys in FIELDS:
         known = ", ".join(str(context[key]) for key in keys if context.get(key))
         value = paragraph(safe(known, 48)) if known else ruled_blank(width)
-        cells.append([paragraph(label, style.LABEL), value])
-    size = f"{image['width']} × {image['height']} pixels; not calibrated, lengths are in pixels"
+        cells.append([paragraph(_(label), style.LABEL), value])
+    size = _(
+        "%(width)s × %(height)s pixels; not calibrated, lengths are in pixels",
+        width=image["width"],
+        height=image["height"],
+    )
     cells += [
-        [paragraph("Image file", style.LABEL), paragraph(safe(image["name"], 110))], "",
-        [paragraph("Image size and scale", style.LABEL), paragraph(size)], "",
+        [paragraph(_("Image file"), style.LABEL), paragraph(safe(image["name"], 110))], "",
+        [paragraph(_("Image size and scale"), style.LABEL), paragraph(size)], "",
     ]  # fmt: skip
     rows = [cells[start : start + 4] for start in range(0, len(cells), 4)]
     spans = [("SPAN", (0, 2), (1, 2)), ("SPAN", (2, 2), (3, 2)), ("RIGHTPADDING", (0, 0), (-1, -1), 10)]
@@ -147,9 +159,9 @@ def _verdict(data: Mapping[str, Any]) -> Table:
     )
     found = [
         paragraph(_headline(data), style.CLASS_TITLE),
-        paragraph(safe(data["reason"], 300)),
+        paragraph(safe(reason_of(data), 300)),
         Spacer(1, 1.5),
-        paragraph(f"Criterion: {_criterion(data['thresholds'])}", style.SMALL),
+        paragraph(_criterion(data["thresholds"]), style.SMALL),
     ]
     colour = style.VERDICT_COLOURS[verdict]
     look = [
@@ -162,7 +174,7 @@ def _verdict(data: Mapping[str, Any]) -> Table:
             for side in ("TOPPADDING", "BOTTOMPADDING", "LEFTPADDING", "RIGHTPADDING")
         ),
     ]
-    return _table([[paragraph(verdict.upper(), word), found]], [0.28, 0.72], look)
+    return _table([[paragraph(verdict_word(verdict), word), found]], [0.28, 0.72], look)
 
 
 def _headline(data: Mapping[str, Any]) -> str:
@@ -171,23 +183,42 @@ def _headline(data: Mapping[str, Any]) -> str:
     title, confidence = safe(info.title, 80), percent(data["confidence"])
     match data["verdict"]:
         case "accept":
-            return "Good part" if info.is_defect else f"{title} · {confidence}"
+            return _("Good part") if info.is_defect else f"{title} · {confidence}"
         case "review":
-            return f"Not decided. Most probable: {title} · {confidence}"
+            return f"{_('Not decided. Most probable:')} {title} · {confidence}"
         case "unknown":
-            return "Not decided: unlike the known parts"
+            return _("Not decided: unlike the known parts")
         case _:
-            return f"{title} · {confidence}" if info.is_defect else "Defect of uncertain type"
+            return f"{title} · {confidence}" if info.is_defect else _("Defect of uncertain type")
 
 
 def _criterion(thresholds: Mapping[str, float]) -> str:
     accept, reject = thresholds["accept_below"], thresholds["reject_from"]
     if accept == reject:
-        return f"probability of a defect below {percent(accept)} is accepted, from there on rejected."
-    return (
-        f"probability of a defect below {percent(accept)} is accepted, from {percent(reject)} on rejected, "
-        "in between reviewed by a person."
+        return _(
+            "Criterion: probability of a defect below %(accept)s is accepted, from there on rejected.",
+            accept=percent(accept),
+        )
+    return _(
+        "Criterion: probability of a defect below %(accept)s is accepted, from %(reject)s on rejected, in "
+        "between reviewed by a person.",
+        accept=percent(accept),
+        reject=percent(reject),
     )
+
+
+def _doubts(data: Mapping[str, Any]) -> list[Flowable]:
+    """What is wrong with the photo, between verdict and words: whoever reads the one must see it."""
+    warnings = [paragraph(safe(warning, 240)) for warning in warnings_of(data)]
+    if not warnings:
+        return []
+    look = [
+        ("LINEBEFORE", (0, 0), (0, -1), 3, style.VERDICT_COLOURS["review"]),
+        ("BACKGROUND", (0, 0), (-1, -1), style.PALE),
+        *((side, (0, 0), (-1, -1), 5) for side in ("TOPPADDING", "BOTTOMPADDING", "LEFTPADDING")),
+    ]
+    rows = [[paragraph(_("Mind the photo"), style.STRONG), warnings]]
+    return [_table(rows, [0.18, 0.82], look), Spacer(1, 3 * mm)]
 
 
 def _words(data: Mapping[str, Any]) -> Table:
@@ -196,41 +227,52 @@ def _words(data: Mapping[str, Any]) -> Table:
     suspected = verdict in ("review", "reject") and info.is_defect
     rows: list[list[Cell]] = []
     if verdict != "unknown" and (suspected or not info.is_defect):
-        name = "What is seen" if verdict != "review" else "Looks like"
+        name = _("What is seen") if verdict != "review" else _("Looks like")
         rows.append([paragraph(name, style.STRONG), paragraph(safe(info.description, 400))])
     if suspected:
         rows.append(
             [
-                paragraph("Severity", style.STRONG),
-                paragraph(f"{safe(info.severity)} (a starting point; your own criterion decides)"),
+                paragraph(_("Severity"), style.STRONG),
+                paragraph(severity_words(info)),
             ]
         )
     if suspected and info.likely_causes:
         causes = "; ".join(safe(cause, 160) for cause in info.likely_causes[:5])
         rows.append(
             [
-                paragraph("Likely causes", style.STRONG),
-                paragraph(f"To be checked, none is established: {causes}."),
+                paragraph(_("Likely causes"), style.STRONG),
+                paragraph(_("To be checked, none is established: %(causes)s.", causes=causes)),
             ]
         )
-    rows.append([paragraph("Next step", style.STRONG), paragraph(safe(next_step(verdict, info), 400))])
+    rows.append([paragraph(_("Next step"), style.STRONG), paragraph(safe(next_step(verdict, info), 400))])
     return _table(rows, [0.18, 0.82], [("BOTTOMPADDING", (0, 0), (-1, -1), 2)])
+
+
+def verdict_word(verdict: str) -> str:
+    """The verdict in capitals."""
+    words = {"accept": _("ACCEPT"), "review": _("REVIEW"), "reject": _("REJECT"), "unknown": _("UNKNOWN")}
+    return words[verdict]
+
+
+def severity_words(info: ClassInfo) -> str:
+    """How grave the taxonomy takes a defect to be; page and report say the same."""
+    return _("%(severity)s (a starting point; your own criterion decides)", severity=_(info.severity))
 
 
 def next_step(verdict: str, info: ClassInfo) -> str:
     """What to do with the part now; page and report say the same."""
     match verdict:
         case "accept":
-            return "Release to the next step." if info.is_defect else info.recommended_action
+            return _("Release to the next step.") if info.is_defect else info.recommended_action
         case "unknown":
-            return (
+            return _(
                 "Hold the part. Check that the right part, the right side and the usual light were in the "
                 "picture, take it again, and let a person decide if the answer stays the same."
             )
         case "review":
-            return "Hold the part until a person has looked at it and decided."
+            return _("Hold the part until a person has looked at it and decided.")
         case _:
-            return info.recommended_action if info.is_defect else "Hold the part and have it reviewed."
+            return info.recommended_action if info.is_defect else _("Hold the part and have it reviewed.")
 
 
 def _pictures(record: Record, height: float) -> Table:
@@ -241,7 +283,7 @@ def _pictures(record: Record, height: float) -> Table:
     def cell(name: str) -> Cell:
         caption = paragraph(captions[name], style.SMALL)
         if name not in record.pictures:
-            return [paragraph("This picture was not recorded.", style.SMALL), caption]
+            return [paragraph(_("This picture was not recorded."), style.SMALL), caption]
         return [Picture(name, record.read(name), width, each), Spacer(1, 2), caption]
 
     with ThreadPoolExecutor(4) as pool:  # decoding leaves the interpreter lock alone
@@ -272,14 +314,16 @@ def _arrangement(image: Mapping[str, Any], height: float) -> tuple[int, float, f
 def _captions(data: Mapping[str, Any]) -> dict[str, str]:
     accepted, boxes = data["verdict"] == "accept", len(data["boxes"])
     title = safe(describe(data["heatmap"]["class"]).title, 40)
-    regions = "no region is marked" if not boxes else "1 region" if boxes == 1 else f"{boxes} regions"
+    regions = ngettext("%(num)s region", "%(num)s regions", boxes) if boxes else _("no region is marked")
     return {
-        "original": "<b>1 Original</b>, as inspected",
-        "heatmap": "<b>2 Heat map</b>"
-        + ("" if accepted else f" for {title}")
-        + ": an explanation, not a measurement",
-        "boxes": f"<b>3 Boxes</b>: {regions}",
-        "edges": "<b>4 Sobel edges</b>" + (": nothing is marked" if accepted else " inside the hot region"),
+        "original": _("<b>1 Original</b>, as inspected"),
+        "heatmap": _("<b>2 Heat map</b>: an explanation, not a measurement")
+        if accepted
+        else _("<b>2 Heat map</b> for %(title)s: an explanation, not a measurement", title=title),
+        "boxes": _("<b>3 Boxes</b>: %(regions)s", regions=regions),
+        "edges": _("<b>4 Sobel edges</b>: nothing is marked")
+        if accepted
+        else _("<b>4 Sobel edges</b> inside the hot region"),
     }
 
 
@@ -290,19 +334,19 @@ def _second_page(record: Record, review: Review | None) -> list[Flowable]:
     data = record.data
     return [
         _continued(record), Spacer(1, 3 * mm),
-        _heading("Where"), *_where(data), Spacer(1, GAP),
-        _heading("How sure"), _confidence(data), Spacer(1, GAP),
-        _heading("Method"), _method(data), Spacer(1, GAP),
-        _heading("Disposition"), _disposition(review),
+        _heading(_("Where")), *_where(data), Spacer(1, GAP),
+        _heading(_("How sure")), _confidence(data), Spacer(1, GAP),
+        _heading(_("Method")), _method(data), Spacer(1, GAP),
+        _heading(_("Disposition")), _disposition(review),
     ]  # fmt: skip
 
 
 def _continued(record: Record) -> Table:
     right = ParagraphStyle("right", parent=style.SMALL, alignment=TA_RIGHT)
-    verdict = f"<b>{record.data['verdict'].upper()}</b> · {safe(record.data['image']['name'], 60)}"
+    verdict = f"<b>{verdict_word(record.data['verdict'])}</b> · {safe(record.data['image']['name'], 60)}"
     rows = [
         [
-            paragraph(f"Inspection report {safe(record.number)}, continued", style.SMALL),
+            paragraph(_("Inspection report %(number)s, continued", number=safe(record.number)), style.SMALL),
             paragraph(verdict, right),
         ]
     ]
@@ -318,14 +362,14 @@ def _where(data: Mapping[str, Any]) -> list[Flowable]:
     """The box table, the highest scores first."""
     if not data["boxes"]:
         none = (
-            "No region is marked."
+            _("No region is marked.")
             if data["verdict"] == "accept"
-            else ("No region stands out clearly enough to be boxed; see the heat map.")
+            else _("No region stands out clearly enough to be boxed; see the heat map.")
         )
         return [Spacer(1, 2), paragraph(none)]
     image = data["image"]
     boxes = sorted(data["boxes"], key=lambda box: -box["score"])
-    head = ("#", "Class", "x1", "y1", "x2", "y2", "Width × height", "Area share", "Score")
+    head = ("#", _("Class"), "x1", "y1", "x2", "y2", _("Width × height"), _("Area share"), _("Score"))
     rows: list[list[Cell]] = [[paragraph(text, style.LABEL) for text in head]]
     for index, box in enumerate(boxes[:MAX_BOX_ROWS], start=1):
         width, height = box["x2"] - box["x1"], box["y2"] - box["y1"]
@@ -340,12 +384,16 @@ def _where(data: Mapping[str, Any]) -> list[Flowable]:
         ("BOTTOMPADDING", (0, 0), (-1, -1), 1.2),
     ]
     table = _table(rows, [0.05, 0.27, 0.08, 0.08, 0.08, 0.08, 0.15, 0.11, 0.10], look)
-    note = "Pixels from the top left corner of the picture; x2 and y2 lie just outside the box."
+    note = _("Pixels from the top left corner of the picture; x2 and y2 lie just outside the box.")
     if (more := len(boxes) - MAX_BOX_ROWS) > 0:
-        note = (
-            f"The {MAX_BOX_ROWS} highest of {len(boxes)} are shown; the other {more} are in the JSON "
-            f"of this inspection. {note}"
+        cut = _(
+            "The %(shown)s highest of %(all)s are shown; the other %(more)s are in the JSON of this "
+            "inspection.",
+            shown=MAX_BOX_ROWS,
+            all=len(boxes),
+            more=more,
         )
+        note = f"{cut} {note}"
     return [table, Spacer(1, 1.5 * mm), paragraph(note, style.SMALL)]
 
 
@@ -357,16 +405,16 @@ def _confidence(data: Mapping[str, Any]) -> Table:
     shares = [(shown(describe(class_id).title, 60), share) for class_id, share in top]
     highlight = shown(describe(data["predicted_class"]).title, 60)
     left = [
-        paragraph("Calibrated probability of the top classes", style.LABEL),
+        paragraph(_("Calibrated probability of the top classes"), style.LABEL),
         Spacer(1, 2),
         bars(shares, width, highlight),
     ]
     limits = thresholds["accept_below"], thresholds["reject_from"]
     distance = _distance(probability, *limits)
     if data["verdict"] == "unknown":
-        distance += " The verdict does not rest on them: the image is unlike the known parts."
+        distance += " " + _("The verdict does not rest on them: the image is unlike the known parts.")
     right = [
-        paragraph("Calibrated probability of a defect, against the thresholds", style.LABEL),
+        paragraph(_("Calibrated probability of a defect, against the thresholds"), style.LABEL),
         Spacer(1, 2),
         threshold_scale(probability, *limits, width),
         paragraph(distance, style.SMALL),
@@ -382,12 +430,18 @@ def _distance(probability: float, accept_below: float, reject_from: float) -> st
     """How far from changing: points of percent to each limit."""
 
     def points(limit: float) -> str:
-        side = "below" if probability < limit else "above"
-        return f"{100 * abs(probability - limit):.1f} points {side}"
+        far = written(100 * abs(probability - limit), 1)
+        if probability < limit:
+            return _("%(far)s points below", far=far)
+        return _("%(far)s points above", far=far)
 
     if accept_below == reject_from:
-        return f"{points(accept_below)} the limit between accept and reject."
-    return f"{points(accept_below)} the limit for acceptance, {points(reject_from)} the limit for rejection."
+        return _("%(points)s the limit between accept and reject.", points=points(accept_below))
+    return _(
+        "%(accept)s the limit for acceptance, %(reject)s the limit for rejection.",
+        accept=points(accept_below),
+        reject=points(reject_from),
+    )
 
 
 def _method(data: Mapping[str, Any]) -> Table:
@@ -395,15 +449,15 @@ def _method(data: Mapping[str, Any]) -> Table:
     metrics = method.get("metrics") or {}
     preprocessing = method.get("preprocessing") or {}
     facts = (
-        ("Model", f"{model['name']}, version {model['version']}"),
-        ("Model file SHA-256", model["sha256"]),
-        ("Training manifest SHA-256", method.get("manifest_sha256") or NOT_RECORDED),
-        ("Engine", method.get("engine") or NOT_RECORDED),
-        ("Preprocessing", _pairs(preprocessing) or NOT_RECORDED),
-        ("Explanation", data["heatmap"]["method"]),
-        ("Validated recall", rate_with_interval(metrics.get("recall"))),
-        ("Validated overkill", rate_with_interval(metrics.get("overkill"))),
-        ("Last check on known parts", method.get("last_check") or "not recorded"),
+        (_("Model"), _("%(name)s, version %(version)s", name=model["name"], version=model["version"])),
+        (_("Model file SHA-256"), model["sha256"]),
+        (_("Training manifest SHA-256"), method.get("manifest_sha256") or _(NOT_RECORDED)),
+        (_("Engine"), method.get("engine") or _(NOT_RECORDED)),
+        (_("Preprocessing"), _pairs(preprocessing) or _(NOT_RECORDED)),
+        (_("Explanation"), data["heatmap"]["method"]),
+        (_("Validated recall"), rate_with_interval(metrics.get("recall"))),
+        (_("Validated overkill"), rate_with_interval(metrics.get("overkill"))),
+        (_("Last check on known parts"), method.get("last_check") or _("not recorded")),
     )
     rows: list[list[Cell]] = [
         [paragraph(name, style.FACT), paragraph(safe(value, 220))] for name, value in facts
@@ -426,11 +480,16 @@ def rate_with_interval(metric: Any) -> str:
             "low": float() | int() as low,
             "high": float() | int() as high,
         }:
-            return f"{percent(value)} (95 % interval {percent(low)} to {percent(high)})"
+            return _(
+                "%(value)s (95 %% interval %(low)s to %(high)s)",
+                value=percent(value),
+                low=percent(low),
+                high=percent(high),
+            )
         case {"value": float() | int() as value} | (float() | int() as value):
-            return f"{percent(value)} (interval not recorded)"
+            return _("%(value)s (interval not recorded)", value=percent(value))
         case _:
-            return NOT_RECORDED
+            return _(NOT_RECORDED)
 
 
 def _disposition(review: Review | None) -> Table:
@@ -442,7 +501,7 @@ def _disposition(review: Review | None) -> Table:
     decided: list[Flowable] = []
     ticked = ""
     if review:
-        ticked = DISPOSITION_LABELS.get(review.disposition, "")
+        ticked = _(DISPOSITION_LABELS.get(review.disposition, ""))
         name, date = paragraph(safe(review.reviewer, 48)), paragraph(_moment(review.created_at))
         if review.rationale:
             rationale = [paragraph(safe(_shortened(review.rationale), len(review.rationale)))]
@@ -450,19 +509,20 @@ def _disposition(review: Review | None) -> Table:
     sign = _table(
         [
             [name, ruled_blank(third - 12), date],
-            [paragraph(text, style.LABEL) for text in ("Printed name", "Signature", "Date")],
+            [paragraph(text, style.LABEL) for text in (_("Printed name"), _("Signature"), _("Date"))],
         ],
         [1 / 3] * 3,
         [("VALIGN", (0, 0), (-1, 0), "BOTTOM")],
         width=line,
     )
-    meaning = (
+    meaning = _(
         "By signing, the named person confirms having judged this part, or its pictures, and takes the "
         "decision ticked above. The verdict of the program is advice to that person."
     )
+    labels = [_(label) for label in DISPOSITION_LABELS.values()]
     content: list[Flowable] = [
-        *decided, tick_boxes(DISPOSITIONS, line, ticked), Spacer(1, 2 * mm),
-        paragraph("Rationale", style.LABEL), Spacer(1, 2 * mm), *rationale,
+        *decided, tick_boxes(labels, line, ticked), Spacer(1, 2 * mm),
+        paragraph(_("Rationale"), style.LABEL), Spacer(1, 2 * mm), *rationale,
         Spacer(1, (4 if review else 7) * mm), sign, Spacer(1, 1.5 * mm), paragraph(meaning, style.SMALL),
     ]  # fmt: skip
     look = [
@@ -478,14 +538,20 @@ def _disposition(review: Review | None) -> Table:
 def _shortened(rationale: str) -> str:
     if len(rationale) <= RATIONALE_SHOWN:
         return rationale
-    return rationale[:RATIONALE_SHOWN].rsplit(" ", 1)[0] + " … (the history has all of it)"
+    return rationale[:RATIONALE_SHOWN].rsplit(" ", 1)[0] + " … " + _("(the history has all of it)")
 
 
 def _decided(review: Review) -> str:
     """What the person decided, and whether that is what the model said."""
-    verdict = "NOT A PART FOR THIS MODEL" if review.verdict == "unknown" else review.verdict.upper()
-    told = "as the model said" if review.state == "confirmed" else "not what the model said"
-    return f"<b>Reviewed: {verdict}</b>, {safe(describe(review.class_id).title, 60)} ({told})"
+    unknown = review.verdict == "unknown"
+    verdict = _("NOT A PART FOR THIS MODEL") if unknown else verdict_word(review.verdict)
+    told = _("as the model said") if review.state == "confirmed" else _("not what the model said")
+    return _(
+        "<b>Reviewed: %(verdict)s</b>, %(title)s (%(told)s)",
+        verdict=verdict,
+        title=safe(describe(review.class_id).title, 60),
+        told=told,
+    )
 
 
 def _moment(moment: datetime) -> str:
@@ -501,14 +567,16 @@ def _footer(canvas: Canvas, record: Record, page: int, pages: int, head: Head | 
     canvas.line(left, 16 * mm, right, 16 * mm)
     canvas.setFont(style.BOLD, 6.8)
     canvas.setFillColor(style.INK)
-    canvas.drawString(left, 12.6 * mm, f"{record.number} · revision {REVISION}")
+    canvas.drawString(
+        left, 12.6 * mm, _("%(number)s · revision %(revision)s", number=record.number, revision=REVISION)
+    )
     canvas.setFont(style.REGULAR, 6.8)
-    canvas.drawCentredString((left + right) / 2, 12.6 * mm, "AI-assisted; disposition by the named person")
-    canvas.drawRightString(right, 12.6 * mm, f"Page {page} of {pages}")
+    canvas.drawCentredString((left + right) / 2, 12.6 * mm, _("AI-assisted; disposition by the named person"))
+    canvas.drawRightString(right, 12.6 * mm, _("Page %(page)s of %(pages)s", page=page, pages=pages))
     canvas.setFillColor(style.MUTED)
     canvas.setFont(style.REGULAR, 6)
-    canvas.drawString(left, 9.4 * mm, f"SHA-256 of the image   {record.data['image']['sha256']}")
-    canvas.drawString(left, 6.8 * mm, f"SHA-256 of the record  {record.record_sha256}")
+    canvas.drawString(left, 9.4 * mm, f"{_('SHA-256 of the image')}   {record.data['image']['sha256']}")
+    canvas.drawString(left, 6.8 * mm, f"{_('SHA-256 of the record')}  {record.record_sha256}")
     if head:
         canvas.drawString(left, 4.2 * mm, f"Head of the history's chain  {head}")
 

@@ -31,6 +31,7 @@ from flask import (
 from werkzeug.wrappers import Response
 
 from flawsight.errors import FlawsightError, SettingsError
+from flawsight.i18n import gettext as _
 from flawsight.records import Accounts, User
 from flawsight.records.accounts import AccountError, TooManyAttempts, WrongPassword
 from flawsight.settings import Settings
@@ -158,11 +159,16 @@ def check(role: str) -> None:
     """
     user = current_user()
     if not user.may(role):
-        who = f"{user.name} is {_article(user.role)}" if user.name else "Nobody is signed in"
+        needed = {"role": _(role), "present": _(user.role), "name": user.name}
+        if not user.name:
+            raise NotAllowed(
+                "This needs an %(role)s; nobody is signed in. Ask an admin to do it or to change the role.",
+                **needed,
+            )
         raise NotAllowed(
-            "This needs %(article)s; %(who)s. Ask an admin to do it or to change the role.",
-            article=_article(role),
-            who=who,
+            "This needs an %(role)s; %(name)s is an %(present)s. "
+            "Ask an admin to do it or to change the role.",
+            **needed,
         )
 
 
@@ -175,6 +181,7 @@ def requires(role: str) -> Callable[[Callable[Parameters, Result]], Callable[Par
             check(role)
             return view(*args, **kwargs)
 
+        guarded.role = role  # type: ignore[attr-defined]  # for the description of the API
         return guarded
 
     return decorate
@@ -258,13 +265,13 @@ def change_password() -> Response:
         gate().accounts.check_password(user.name, form.get("password", ""), request.remote_addr or "")
         gate().accounts.set_password(user.id, form.get("new", ""))
     except WrongPassword:
-        problem, status = "The present password is wrong.", 400
+        problem, status = _("The present password is wrong."), 400
     except (AccountError, TooManyAttempts) as error:
         problem, status = error.said(), error.status
     if problem:
         return make_response(render_template("account.html", problem=problem), status)
     begin_session(user)  # the others were ended
-    flash("The password was changed. Other browsers have to sign in again.")
+    flash(_("The password was changed. Other browsers have to sign in again."))
     return redirect(url_for(".account"), status)
 
 
@@ -272,7 +279,3 @@ def begin_session(user: User) -> None:
     """This browser is ``user`` from now on; nothing of an earlier session is taken over."""
     session.clear()
     session[SECRET] = gate().accounts.start_session(user)
-
-
-def _article(role: str) -> str:
-    return f"an {role}"  # operator, inspector, admin: all three begin with a vowel

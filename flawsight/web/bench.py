@@ -9,15 +9,22 @@ from urllib.parse import quote, unquote
 from flask import Blueprint, make_response, render_template, request
 from werkzeug.wrappers import Response
 
+from flawsight.i18n import marked
+from flawsight.records.lots import Lots
 from flawsight.records.record import CONTEXT
 from flawsight.web.auth import current_user
+from flawsight.web.products import choices
 from flawsight.web.service import service
 from flawsight.web.view import class_titles
 
 COOKIE = "flawsight_bench"
 KEPT_S = 365 * 24 * 3600
 LENGTH = 80  # characters of one field
-INSPECTION_TYPES = ("Incoming", "In process", "Final")  # offered; any other text may be written
+INSPECTION_TYPES = (
+    marked("Incoming"),
+    marked("In process"),
+    marked("Final"),
+)  # offered; any other text may be written
 
 bp = Blueprint("bench", __name__, url_prefix="/bench")
 
@@ -32,8 +39,10 @@ def keep() -> Response:
 def camera() -> str:
     it = service()
     problem = it.model_problem()
-    titles = {} if problem else class_titles(it.inspector().metadata)
-    return render_template("camera.html", model_problem=problem, titles=titles, **context_form())
+    titles = {} if problem else class_titles(*it.fleet.metadata())
+    return render_template(
+        "camera.html", model_problem=problem, titles=titles, **context_form(), products=choices()
+    )
 
 
 def sent_context() -> dict[str, str]:
@@ -79,4 +88,5 @@ def context_form() -> dict[str, object]:
         "context": remembered(),
         "inspection_types": INSPECTION_TYPES,
         "length": LENGTH,
+        "open_lots": Lots(service().store).open_lots(),
     }

@@ -25,6 +25,8 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
 from flawsight.errors import FlawsightError
+from flawsight.i18n import ENGLISH, marked, ngettext, number, speaking
+from flawsight.i18n import gettext as _
 from flawsight.inspection.result import VERDICTS
 from flawsight.records.catalogue import REVIEW_STATES
 from flawsight.records.record import CONTEXT, Record
@@ -41,7 +43,11 @@ from flawsight.web.view import headline, spoken_time
 PAGE = 50
 COUNTED = 10_000  # above this the page says "more than"
 FIELDS = ("q", "from", "to", "part", "lot", "class", "verdict", "min", "max", "review", "model", "order")
-REVIEW_WORDS = {"none": "Not reviewed", "confirmed": "Confirmed", "corrected": "Corrected"}
+REVIEW_WORDS = {
+    "none": marked("Not reviewed"),
+    "confirmed": marked("Confirmed"),
+    "corrected": marked("Corrected"),
+}
 LONGEST_RULE = 36_500  # days
 
 bp = Blueprint("history", __name__, url_prefix="/history")
@@ -121,9 +127,7 @@ def retention() -> str:
 @requires("admin")
 def delete_by_rule() -> AnyResponse:
     done = Retention(service().store).apply(_rule(request.form), current_user().name or "this computer")
-    flash(
-        f"{done.inspections:,} {'inspection was' if done.inspections == 1 else 'inspections were'} deleted."
-    )
+    flash(ngettext("%(num)s inspection was deleted.", "%(num)s inspections were deleted.", done.inspections))
     return redirect(url_for(".retention"), 303)
 
 
@@ -153,23 +157,36 @@ def listed() -> Response:
 
 @api.get("/inspections/history.csv")
 def csv_for_programs() -> Response:
+    """Every match as CSV."""
     return as_csv()
 
 
 @api.get("/inspections/history.json")
 def json_for_programs() -> Response:
+    """Every match with all that was found."""
     return as_json()
 
 
 @api.get("/retention")
 @requires("admin")
 def deletions() -> Response:
+    """What was deleted by rule, latest first."""
     return jsonify(deletions=[_deletion_json(one) for one in Retention(service().store).log()])
+
+
+@api.get("/retention/matching")
+@requires("admin")
+def matching() -> Response:
+    """How many inspections a rule would delete; nothing is deleted."""
+    rule = _rule(request.args)
+    count = Retention(service().store).count(rule)
+    return jsonify(days=rule.days, which=_which(rule), inspections=count)
 
 
 @api.post("/retention")
 @requires("admin")
 def apply_rule() -> Response:
+    """Delete by rule, and keep a record of it."""
     values = json_object()
     rule = _rule({key: str(values[key]) for key in ("days", "which") if key in values})
     return jsonify(_deletion_json(Retention(service().store).apply(rule, current_user().name or "a program")))
@@ -208,11 +225,15 @@ def _deletion_json(done: Deletion) -> dict[str, Any]:
         "created_at": done.created_at.isoformat(),
         "by": done.by,
         "days": done.rule.days,
-        "which": "accepted" if done.rule.only_accepted else "all",
+        "which": _which(done.rule),
         "inspections": done.inspections,
         "first_number": done.first_number,
         "last_number": done.last_number,
     }
+
+
+def _which(rule: Rule) -> str:
+    return "accepted" if rule.only_accepted else "all"
 
 
 # --- what page and API share --------------------------------------------------------------------------------
@@ -274,7 +295,8 @@ def _csv_lines(records: Iterator[Record]) -> Iterator[str]:
     yield "\ufeff"  # so that spreadsheets read it as UTF-8
     head: list[str] | None = None
     for record in records:
-        row = _row(record)
+        with speaking(ENGLISH):
+            row = _row(record)
         if head is None:
             head = list(row)
             yield _csv_line(head)
@@ -395,7 +417,8 @@ def _rule(values: Mapping[str, str]) -> Rule:
             days=days,
             longest_rule=LONGEST_RULE,
         )
-    return Rule(int(days), only_accepted=values.get("which", "accepted") == "accepted")
+    which = _one_of(values, "which", ("accepted", "all")) or "accepted"
+    return Rule(int(days), only_accepted=which == "accepted")
 
 
 # --- words ----------------------------------------------------------------------------------------------
@@ -408,12 +431,12 @@ def _line(entry: Entry) -> Line:
         info=info,
         headline=headline(entry.verdict, info),
         created_text=spoken_time(entry.created_at),
-        review=REVIEW_WORDS[entry.review_state],
+        review=_(REVIEW_WORDS[entry.review_state]),
         part=" · ".join(filter(None, (entry.part_number, entry.serial))),
     )
 
 
 def _count_text(count: int) -> str:
     if count > COUNTED:
-        return f"More than {COUNTED:,} inspections"
-    return f"{count:,} {'inspection' if count == 1 else 'inspections'}"
+        return _("More than %(count)s inspections", count=number(COUNTED))
+    return ngettext("%(num)s inspection", "%(num)s inspections", count)

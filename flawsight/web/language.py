@@ -23,6 +23,7 @@ bp = Blueprint("language", __name__)
 def install(app: Flask) -> None:
     """Let every request of ``app`` be answered in its reader's language. Comes before all that answers."""
     Babel(app, locale_selector=i18n.language, default_translation_directories=str(i18n.FOLDER))
+    app.jinja_env.filters["number"] = i18n.number
     app.jinja_env.globals.update(languages=i18n.LANGUAGES, language=i18n.language)
     app.before_request(_listen)
     app.after_request(_remember)

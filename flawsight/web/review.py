@@ -10,6 +10,8 @@ from typing import Any
 from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, send_file, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from flawsight.i18n import gettext as _
+from flawsight.i18n import ngettext, number
 from flawsight.records import corrections
 from flawsight.records.record import Record
 from flawsight.records.reviews import (
@@ -48,7 +50,9 @@ def queue() -> str:
             (entry, headline(entry.verdict, describe(entry.predicted_class)), spoken_time(entry.created_at))
             for entry in reviews.undecided(QUEUE)
         ],
-        count_text=f"More than {COUNTED:,}" if count > COUNTED else f"{count:,}",
+        count_text=_("More than %(count)s wait for an answer", count=number(COUNTED))
+        if count > COUNTED
+        else ngettext("%(num)s waits for an answer", "%(num)s wait for an answer", count),
         count=count,
     )
 
@@ -67,9 +71,9 @@ def decide(inspection_id: str) -> AnyResponse | tuple[str, int]:
         reviews.add(inspection_id, answer)
     except BadReview as error:
         return _page(service().store.get(inspection_id), error.said(), request.form), 400
-    _, following = reviews.neighbours(inspection_id)
+    following = reviews.neighbours(inspection_id)[1]
     goes_on = following and request.form.get("then") == "next"
-    flash("The answer was filed." + ("" if following else " Nothing else waits for one."))
+    flash(_("The answer was filed.") if following else _("The answer was filed. Nothing else waits for one."))
     target = (
         url_for(".show", inspection_id=following)
         if goes_on
@@ -92,6 +96,7 @@ def download() -> Response:
 
 @api.get("/inspections/<inspection_id>/reviews")
 def listed(inspection_id: str) -> Response:
+    """What people answered, first to latest."""
     store = service().store
     store.get(inspection_id)  # an unknown id is not an inspection without reviews
     return jsonify(reviews=[review.to_dict() for review in Reviews(store).of(inspection_id)])
@@ -100,6 +105,7 @@ def listed(inspection_id: str) -> Response:
 @api.post("/inspections/<inspection_id>/reviews")
 @requires("inspector")
 def create(inspection_id: str) -> Response:
+    """Confirm or correct an inspection. Nothing is overwritten: the latest answer counts."""
     values = json_object()
     boxes = values.get("boxes", [])
     texts = ("reviewer", "verdict", "class", "disposition", "rationale")
@@ -114,12 +120,13 @@ def create(inspection_id: str) -> Response:
 
 @api.get("/reviews/queue")
 def queue_for_programs() -> Response:
-    """The undecided, least certain first."""
+    """What nobody has answered, least certain first."""
     return jsonify(inspections=[entry_json(entry) for entry in Reviews(service().store).undecided(QUEUE)])
 
 
 @api.get("/reviews/corrections.zip")
 def download_for_programs() -> Response:
+    """Corrected pictures as class folders with boxes, to train on."""
     return download()
 
 
@@ -156,7 +163,7 @@ def _page(record: Record, problem: str = "", form: Mapping[str, str] | None = No
     reviews = Reviews(service().store)
     answers = reviews.of(record.id)
     before, after = reviews.neighbours(record.id)
-    said = form or _preset(record, answers[-1] if answers else None)
+    said = form or _wanted(_preset(record, answers[-1] if answers else None), record)
     offered = sorted({*load_taxonomy(), *record.data["probabilities"], said["class"]} - {""})
     return render_template(
         "review.html",
@@ -189,6 +196,16 @@ def _preset(record: Record, latest: Review | None) -> dict[str, Any]:
     data = record.data
     verdict = data["verdict"] if data["verdict"] in VERDICTS else ""
     return {"verdict": verdict, "class": data["predicted_class"], "boxes": _model_boxes(record)}
+
+
+def _wanted(preset: dict[str, Any], record: Record) -> dict[str, Any]:
+    """``preset`` with the verdict that the address asks for, and a class that goes with it."""
+    verdict = request.args.get("verdict", "")
+    if verdict not in VERDICTS or verdict == preset["verdict"]:
+        return preset
+    classes = [preset["class"], *record.data["probabilities"]]
+    fitting = (name for name in classes if describe(name).is_defect == (verdict == "reject"))
+    return {**preset, "verdict": verdict, "class": next(fitting, preset["class"])}
 
 
 def _model_boxes(record: Record) -> str:

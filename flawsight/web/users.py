@@ -7,6 +7,8 @@ from functools import partial
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from flawsight.i18n import gettext as _
+from flawsight.i18n import marked
 from flawsight.records import ROLES
 from flawsight.records.accounts import AccountError
 from flawsight.web.auth import check, gate
@@ -15,9 +17,9 @@ bp = Blueprint("users", __name__, url_prefix="/users")
 bp.before_request(partial(check, "admin"))
 
 ROLE_WORDS = {
-    "operator": "inspects parts and reads results",
-    "inspector": "also reviews and decides what becomes of a part",
-    "admin": "also manages models and users",
+    "operator": marked("inspects parts and reads results"),
+    "inspector": marked("also reviews and decides what becomes of a part"),
+    "admin": marked("also manages models and users"),
 }
 
 
@@ -33,7 +35,7 @@ def add() -> Response:
         user = gate().accounts.add(form.get("name", ""), form.get("role", ""), form.get("password") or None)
     except AccountError as error:
         return make_response(_list(error.said()), error.status)
-    flash(f"{user.name} was added.")
+    flash(_("%(name)s was added.", name=user.name))
     return redirect(url_for(".show", user_id=user.id), 303)
 
 
@@ -49,24 +51,30 @@ def change(user_id: int) -> Response:
     try:
         match form.get("do"):
             case "role":
-                said = f"The role is now {accounts.change(user_id, role=form.get('role', '')).role}."
+                said = _(
+                    "The role is now %(role)s.",
+                    role=_(accounts.change(user_id, role=form.get("role", "")).role),
+                )
             case "disable":
-                said = f"{accounts.change(user_id, enabled=False).name} can no longer sign in."
+                said = _("%(name)s can no longer sign in.", name=accounts.change(user_id, enabled=False).name)
             case "enable":
-                said = f"{accounts.change(user_id, enabled=True).name} can sign in again."
+                said = _("%(name)s can sign in again.", name=accounts.change(user_id, enabled=True).name)
             case "password":
-                said = f"{accounts.set_password(user_id, form.get('password', '')).name} has a new password."
+                said = _(
+                    "%(name)s has a new password.",
+                    name=accounts.set_password(user_id, form.get("password", "")).name,
+                )
             case "token":
                 return _shown_once(user_id, accounts.add_token(user_id, form.get("title", "")))
             case "remove_token":
                 accounts.remove_token(user_id, form.get("token", 0, int))
-                said = "The token no longer works."
+                said = _("The token no longer works.")
             case "remove":
                 name = accounts.get(user_id).name
                 if not form.get("sure"):
                     raise AccountError("Tick the box first if %(name)s shall really be removed.", name=name)
                 accounts.remove(user_id)
-                flash(f"{name} was removed.")
+                flash(_("%(name)s was removed.", name=name))
                 return redirect(url_for(".index"), 303)
             case _:
                 raise AccountError("The form did not say what to change. Reload the page and try again.")

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
+from babel.dates import format_datetime
+
+from flawsight.i18n import gettext as _
+from flawsight.i18n import language, marked, ngettext, number
+from flawsight.inspection.words import reason_of, warnings_of
 from flawsight.metadata import ModelMetadata
 from flawsight.records import Record, reviews
 from flawsight.records.record import CONTEXT
 from flawsight.records.reviews import Review
 from flawsight.reporting.drawings import percent
-from flawsight.reporting.report import next_step
+from flawsight.reporting.report import next_step, rate_with_interval, severity_words
 from flawsight.taxonomy import ClassInfo, describe
 
-TOP_CLASSES = 5
+IDENTIFY = "identify"  # task of a product that is to be named, not judged
 TIMING_WORDS = {
-    "decode": "Reading the image",
-    "quality": "Looking at the photo's quality",
-    "preprocess": "Preparing the pixels",
-    "forward": "Running the model",
-    "explain": "Heat map and boxes",
-    "total": "Altogether",
+    "decode": marked("Reading the image"),
+    "quality": marked("Looking at the photo's quality"),
+    "preprocess": marked("Preparing the pixels"),
+    "forward": marked("Running the model"),
+    "explain": marked("Heat map and boxes"),
+    "total": marked("Altogether"),
 }
 
 
 def spoken_time(moment: datetime) -> str:
     """Date and time of this computer, with the zone."""
     local = moment.astimezone()
-    return f"{local.day} {local:%b %Y, %H:%M %Z}"
+    return f"{format_datetime(local, 'd MMM y, HH:mm', locale=language())} {local:%Z}"
 
 
 @dataclass(frozen=True)
@@ -60,9 +66,9 @@ class ModelView:
         )
 
 
-def class_titles(metadata: ModelMetadata | None) -> dict[str, str]:
+def class_titles(*known: ModelMetadata) -> dict[str, str]:
     """Class id to its name for people, for what scripts show."""
-    return {class_id: describe(class_id).title for class_id in metadata.classes} if metadata else {}
+    return {class_id: describe(class_id).title for metadata in known for class_id in metadata.classes}
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,7 @@ class Summary:
     created_iso: str
     created_text: str
     verdict: str
+    verdict_word: str
     headline: str
     image: dict[str, Any]
 
@@ -86,7 +93,8 @@ def summary(record: Record) -> Summary:
         created_iso=record.created_at.isoformat(timespec="seconds"),
         created_text=spoken_time(record.created_at),
         verdict=record.data["verdict"],
-        headline=headline(record.data["verdict"], info),
+        verdict_word=verdict_word(record.data),
+        headline=headline(record.data["verdict"], info, product_of(record.data)),
         image=record.data["image"],
     )
 
@@ -114,24 +122,41 @@ class ReviewView:
             created_iso=review.created_at.isoformat(timespec="seconds"),
             created_text=spoken_time(review.created_at),
             verdict=review.verdict,
-            verdict_text=reviews.VERDICTS[review.verdict],
+            verdict_text=_(reviews.VERDICTS[review.verdict]),
             class_title=describe(review.class_id).title,
-            boxes_text="" if not count else "1 box" if count == 1 else f"{count} boxes",
-            disposition=reviews.DISPOSITIONS.get(review.disposition, ""),
+            boxes_text=ngettext("%(num)s box", "%(num)s boxes", count) if count else "",
+            disposition=_(reviews.DISPOSITIONS.get(review.disposition, "")),
             rationale=review.rationale,
             corrected=review.state == "corrected",
         )
 
 
-def headline(verdict: str, info: ClassInfo) -> str:
+def product_of(data: dict[str, Any]) -> dict[str, Any]:
+    """What the preset of the model said about its product: task and wording; empty without a preset."""
+    product = data["method"].get("product")
+    return product if isinstance(product, dict) else {}
+
+
+def verdict_word(data: dict[str, Any]) -> str:
+    """The verdict as this product calls it."""
+    return str((product_of(data).get("wording") or {}).get(data["verdict"]) or data["verdict"]).upper()
+
+
+def headline(verdict: str, info: ClassInfo, product: Mapping[str, Any] | None = None) -> str:
     """The verdict in a few words; only a rejected part is ever said to have a defect."""
+    if product and product.get("task") == IDENTIFY:
+        if verdict == "unknown":
+            return str((product.get("wording") or {}).get("unknown") or _("Not one that this model knows"))
+        return info.title if verdict == "accept" else _("Possibly: %(title)s", title=info.title)
     if verdict == "accept":
-        return "No defect found"
+        return _("No defect found")
     if verdict == "unknown":
-        return "Not a part this model knows"
+        return _("Not a part this model knows")
     if verdict == "review":
-        return f"Possibly: {info.title}" if info.is_defect else "Not certain: a person should look"
-    return info.title if info.is_defect else "Defect suspected"
+        if info.is_defect:
+            return _("Possibly: %(title)s", title=info.title)
+        return _("Not certain: a person should look")
+    return info.title if info.is_defect else _("Defect suspected")
 
 
 @dataclass(frozen=True)
@@ -142,6 +167,7 @@ class ResultView(Summary):
     warnings: list[str]
     context: list[tuple[str, str]]
     claims_defect: bool
+    identifies: bool
     class_heading: str
     info: ClassInfo
     severity: str
@@ -149,7 +175,9 @@ class ResultView(Summary):
     confidence: float
     defect_probability: float
     thresholds_text: str
-    top_classes: list[SimpleNamespace]
+    classes: list[SimpleNamespace]
+    explained: ClassInfo
+    heat_text: str
     pictures: list[SimpleNamespace]
     boxes: list[SimpleNamespace]
     no_boxes_text: str
@@ -164,82 +192,105 @@ class ResultView(Summary):
         claims_defect = info.is_defect and data["verdict"] in ("review", "reject")
         return cls(
             **vars(summary(record)),
-            reason=data["reason"],
-            warnings=(data.get("quality") or {}).get("warnings", []),
+            reason=reason_of(data),
+            warnings=warnings_of(data),
             context=[
-                (label, data["context"][key])
+                (_(label), data["context"][key])
                 for key, label in CONTEXT.items()
                 if data.get("context", {}).get(key)
             ],
             claims_defect=claims_defect,
-            class_heading=_class_heading(data["verdict"], info),
+            identifies=product_of(data).get("task") == IDENTIFY,
+            class_heading=_class_heading(data, info),
             info=info,
-            severity=f"{info.severity} (a starting point; your own criterion decides)",
-            next_step=next_step(data["verdict"], info),
+            severity=severity_words(info),
+            next_step=_next_step(data, info),
             confidence=data["confidence"],
             defect_probability=data["defect_probability"],
             thresholds_text=_thresholds_text(data["thresholds"]),
-            top_classes=[
+            classes=[
                 SimpleNamespace(info=describe(class_id), probability=probability)
-                for class_id, probability in sorted(data["probabilities"].items(), key=lambda pair: -pair[1])[
-                    :TOP_CLASSES
-                ]
+                for class_id, probability in sorted(data["probabilities"].items(), key=lambda pair: -pair[1])
             ],
+            explained=describe(data["heatmap"]["class"]),
+            heat_text=_heat_text(data),
             pictures=_pictures(data),
             boxes=_boxes(data),
-            no_boxes_text=_no_boxes_text(data["verdict"]),
+            no_boxes_text=_no_boxes_text(data),
             method_facts=_method_facts(record),
             timings=[
-                (TIMING_WORDS.get(step, step.replace("_", " ").capitalize()), f"{took:.0f} ms")
+                (_(TIMING_WORDS.get(step, step.replace("_", " ").capitalize())), f"{number(took)} ms")
                 for step, took in data["timing_ms"].items()
             ],
             figures=_figures(data["method"].get("metrics", {})),
         )
 
 
-def _class_heading(verdict: str, info: ClassInfo) -> str:
+def _next_step(data: dict[str, Any], info: ClassInfo) -> str:
+    """Empty where a product is only to be named, and it was."""
+    if product_of(data).get("task") != IDENTIFY:
+        return next_step(data["verdict"], info)
+    return info.recommended_action if data["verdict"] == "accept" else _("Let a person who knows decide.")
+
+
+def _class_heading(data: dict[str, Any], info: ClassInfo) -> str:
+    verdict, wording = data["verdict"], product_of(data).get("wording") or {}
     if verdict == "unknown":
-        return "Closest class, not an answer"
+        return _("Closest class, not an answer")
+    if wording.get("subject"):
+        return str(wording["subject"]).capitalize()
     if not info.is_defect:
-        return "What it looks like"
-    return "What is wrong" if verdict == "reject" else "What it may be"
+        return _("What it looks like")
+    return _("What is wrong") if verdict == "reject" else _("What it may be")
 
 
 def _thresholds_text(thresholds: dict[str, float]) -> str:
     accept, reject = thresholds["accept_below"], thresholds["reject_from"]
-    text = f"Accepted below {percent(accept)} probability of a defect, rejected from {percent(reject)}"
-    return f"{text}; a person decides in between." if accept < reject else f"{text}."
+    limits = {"accept": percent(accept), "reject": percent(reject)}
+    if accept < reject:
+        return _(
+            "Accepted below %(accept)s probability of a defect, rejected from %(reject)s; "
+            "a person decides in between.",
+            **limits,
+        )
+    return _("Accepted below %(accept)s probability of a defect, rejected from %(reject)s.", **limits)
+
+
+def _heat_text(data: dict[str, Any]) -> str:
+    if data["verdict"] == "accept" and product_of(data).get("task") != IDENTIFY:
+        return _("Faint traces at most: nothing speaks clearly for a defect.")
+    return _(
+        "What speaks for “%(title)s”. An explanation, not a measurement.",
+        title=describe(data["heatmap"]["class"]).title,
+    )
 
 
 def _pictures(data: dict[str, Any]) -> list[SimpleNamespace]:
     name, count, good = data["image"]["name"], len(data["boxes"]), data["verdict"] == "accept"
     explained = describe(data["heatmap"]["class"]).title
-    found = "one box" if count == 1 else f"{count} boxes" if count else "no box"
     said = [
-        ("original", "Original", f"The photo {name}", "As inspected, turned upright."),
+        ("original", _("Original"), _("The photo %(name)s", name=name), _("As inspected, turned upright.")),
         (
             "heatmap",
-            "Heat map",
-            f"The photo under a heat map of what speaks for: {explained}",
-            "Faint traces at most: nothing speaks clearly for a defect."
-            if good
-            else f"What speaks for “{explained}”. An explanation, not a measurement.",
+            _("Heat map"),
+            _("The photo under a heat map of what speaks for: %(title)s", title=explained),
+            _heat_text(data),
         ),
         (
             "boxes",
-            "Boxes",
-            f"The photo with {found}",
-            "Each box encloses one suspected place." if count else "No place is marked.",
+            _("Boxes"),
+            ngettext("The photo with %(num)s box", "The photo with %(num)s boxes", count),
+            _("Each box encloses one suspected place.") if count else _("No place is marked."),
         ),
         (
             "edges",
-            "Sobel edges",
-            "The darkened photo with nothing marked"
+            _("Sobel edges"),
+            _("The darkened photo with nothing marked")
             if good
-            else "The edges inside the hot region of the photo",
-            "No hot region, so nothing is traced."
+            else _("The edges inside the hot region of the photo"),
+            _("No hot region, so nothing is traced.")
             if good
-            else "Edges inside the hot region trace the outline.",
+            else _("Edges inside the hot region trace the outline."),
         ),
     ]
     return [
@@ -255,6 +306,8 @@ def _boxes(data: dict[str, Any]) -> list[SimpleNamespace]:
             title=describe(box["class"]).title,
             x1=box["x1"],
             y1=box["y1"],
+            x2=box["x2"],
+            y2=box["y2"],
             width=box["x2"] - box["x1"],
             height=box["y2"] - box["y1"],
             share=(box["x2"] - box["x1"]) * (box["y2"] - box["y1"]) / area,
@@ -264,12 +317,15 @@ def _boxes(data: dict[str, Any]) -> list[SimpleNamespace]:
     ]
 
 
-def _no_boxes_text(verdict: str) -> str:
+def _no_boxes_text(data: dict[str, Any]) -> str:
+    verdict = data["verdict"]
+    if product_of(data).get("task") == IDENTIFY:
+        return _("None. This model names what it sees and looks for no defects.")
     if verdict == "accept":
-        return "None. The part was judged good."
+        return _("None. The part was judged good.")
     if verdict == "unknown":
-        return "None are marked, since the model does not know this kind of part."
-    return "No single place stood out clearly enough for a box. Look at the heat map."
+        return _("None are marked, since the model does not know this kind of part.")
+    return _("No single place stood out clearly enough for a box. Look at the heat map.")
 
 
 def _method_facts(record: Record) -> list[tuple[str, str]]:
@@ -277,14 +333,16 @@ def _method_facts(record: Record) -> list[tuple[str, str]]:
     model, method = data["model"], data["method"]
     preprocessing = ", ".join(f"{key} {value}" for key, value in method.get("preprocessing", {}).items())
     facts = [
-        ("Model", f"{model['name']} {model['version']}"),
-        ("Engine", method.get("engine", "")),
-        ("Explanation", data["heatmap"]["method"]),
-        ("Preprocessing", preprocessing.replace("_", " ")),
-        ("SHA-256 of the image", data["image"]["sha256"]),
-        ("SHA-256 of the model", model["sha256"]),
-        ("SHA-256 of the training manifest", method.get("manifest_sha256", "")),
-        ("SHA-256 of this record", record.record_sha256),
+        (_("Model"), f"{model['name']} {model['version']}"),
+        (_("Engine"), method.get("engine", "")),
+        (_("Thresholds"), method.get("thresholds", "")),
+        (_("Chosen among"), ", ".join(one["model"] for one in method.get("chosen_among", ()))),
+        (_("Explanation"), data["heatmap"]["method"]),
+        (_("Preprocessing"), preprocessing.replace("_", " ")),
+        (_("SHA-256 of the image"), data["image"]["sha256"]),
+        (_("SHA-256 of the model"), model["sha256"]),
+        (_("SHA-256 of the training manifest"), method.get("manifest_sha256", "")),
+        (_("SHA-256 of this record"), record.record_sha256),
     ]
     return [(name, str(value)) for name, value in facts if value]
 
@@ -295,12 +353,8 @@ def _figures(metrics: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]
     for key, value in metrics.items():
         name = f"{prefix}{key.replace('_', ' ')}"
         match value:
-            case {
-                "value": float() | int() as rate,
-                "low": float() | int() as low,
-                "high": float() | int() as high,
-            }:
-                found.append((name, f"{percent(rate)} (95 % interval {percent(low)} to {percent(high)})"))
+            case {"value": float() | int(), "low": float() | int(), "high": float() | int()}:
+                found.append((name, rate_with_interval(value)))
             case dict():
                 found += _figures(value, f"{name}, ")
             case bool() | None:

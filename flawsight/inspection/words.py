@@ -1,0 +1,89 @@
+"""Why an inspection ended as it did, in one plain sentence. Stored in English, shown in any language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flawsight.i18n import ENGLISH, language, number
+from flawsight.i18n import gettext as _
+from flawsight.inspection.quality import Quality
+from flawsight.taxonomy import describe
+
+
+def reason(
+    verdict: str, defect_probability: float, accept_below: float, reject_from: float, predicted_class: str
+) -> str:
+    """Why a part of known kind is accepted, rejected or for a person to decide."""
+    share, accept, reject = (
+        number(100 * part, 1) for part in (defect_probability, accept_below, reject_from)
+    )
+    if verdict == "accept":
+        return _(
+            "The defect probability of %(share)s %% is below the acceptance limit of %(accept)s %%.",
+            share=share,
+            accept=accept,
+        )
+    if verdict == "reject":
+        return _(
+            "The defect probability of %(share)s %% reaches the rejection limit of %(reject)s %%; the most "
+            "probable defect is %(title)s.",
+            share=share,
+            reject=reject,
+            title=describe(predicted_class).title,
+        )
+    return _(
+        "The defect probability of %(share)s %% is between acceptance (below %(accept)s %%) and rejection "
+        "(from %(reject)s %%), so a person must decide.",
+        share=share,
+        accept=accept,
+        reject=reject,
+    )
+
+
+def identified_reason(confidence: float, sure_from: float, predicted_class: str) -> str:
+    """Why a picture is named, or left to a person, by a model that only tells kinds apart."""
+    values = {
+        "title": describe(predicted_class).title,
+        "share": number(100 * confidence, 1),
+        "limit": number(100 * sure_from, 1),
+    }
+    if confidence >= sure_from:
+        return _("It is %(title)s with a probability of %(share)s %%; %(limit)s %% are asked for.", **values)
+    return _(
+        "The most probable is %(title)s with %(share)s %%, which is below the %(limit)s %% asked for, so a "
+        "person must decide.",
+        **values,
+    )
+
+
+def unknown_reason(distance: float, limit: float) -> str:
+    """Why a picture is not judged at all."""
+    return _(
+        "The picture is unlike anything the model was trained on (%(times)s times as far from known parts "
+        "as the limit allows), so it is not judged.",
+        times=number(distance / limit, 1),
+    )
+
+
+def reason_of(data: Mapping[str, Any]) -> str:
+    """The reason of a filed inspection (``Inspection.to_dict()``), in the reader's language."""
+    distance, limit = (data["method"].get(key) for key in ("distance", "distance_limit"))
+    if language() == ENGLISH or (data["verdict"] == "unknown" and None in (distance, limit)):
+        return str(data["reason"])  # as filed
+    if data["verdict"] == "unknown":
+        return unknown_reason(distance, limit)
+    if "sure_from" in data["thresholds"]:
+        return identified_reason(data["confidence"], data["thresholds"]["sure_from"], data["predicted_class"])
+    limits = data["thresholds"]["accept_below"], data["thresholds"]["reject_from"]
+    return reason(data["verdict"], data["defect_probability"], *limits, data["predicted_class"])
+
+
+def warnings_of(data: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the photo of a filed inspection, in the reader's language."""
+    filed = data.get("quality")
+    if not filed:
+        return []
+    if language() == ENGLISH:
+        return list(filed["warnings"])
+    return list(Quality(filed["sharpness"], filed["brightest"], filed["darkest"]).warnings)

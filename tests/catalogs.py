@@ -1,0 +1,85 @@
+"""The texts to be translated, as they stand in the code now. Run it to bring the catalogs up to date.
+
+    python tests/catalogs.py
+
+New texts then stand in ``flawsight/translations/*/LC_MESSAGES/messages.po`` without a translation; what
+is translated there is compiled beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+import flawsight.web  # noqa: F401 - so that every error of a page is known below
+from flawsight.errors import FlawsightError
+from flawsight.i18n import ENGLISH, FOLDER, LANGUAGES
+from flawsight.settings import PROJECT_ROOT
+
+TRANSLATED = tuple(language for language in LANGUAGES if language != ENGLISH)
+
+
+def catalog_file(language: str) -> Path:
+    return FOLDER / language / "LC_MESSAGES" / "messages.po"
+
+
+def fresh() -> Catalog:
+    """Every text marked in the code; the first argument of an error is one by being said by it."""
+    keywords = {**DEFAULT_KEYWORDS, "marked": None, **{kind.__name__: None for kind in _below(FlawsightError)}}
+    with (PROJECT_ROOT / "babel.cfg").open(encoding="utf-8") as file:
+        methods, options = parse_mapping_cfg(file)
+    catalog = Catalog(project="Flawsight", charset="utf-8")
+    for folder in ("flawsight", "templates"):
+        found = extract_from_dir(
+            PROJECT_ROOT / folder,
+            [(pattern.removeprefix(f"{folder}/"), method) for pattern, method in methods],
+            options,
+            keywords,
+        )
+        for name, line, message, comments, context in found:
+            place = [(f"{folder}/{name}", line)]
+            catalog.add(message, None, place, auto_comments=comments, context=context)
+    return catalog
+
+
+def read(language: str) -> Catalog:
+    path = catalog_file(language)
+    if not path.is_file():
+        return Catalog(locale=language, project="Flawsight", charset="utf-8")
+    with path.open("rb") as file:
+        return read_po(file, locale=language)
+
+
+def update(language: str) -> int:
+    """Bring the catalog of ``language`` up to date and compile it; how many texts lack a translation."""
+    catalog = read(language)
+    catalog.update(fresh(), no_fuzzy_matching=True)
+    catalog.obsolete.clear()
+    path = catalog_file(language)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        write_po(file, catalog, width=110, sort_output=True, omit_header=False, include_lineno=False)
+    with path.with_suffix(".mo").open("wb") as file:
+        write_mo(file, catalog)
+    return sum(1 for message in catalog if message.id and not all(_strings(message.string)))
+
+
+def _strings(string: str | tuple[str, ...]) -> tuple[str, ...]:
+    return string if isinstance(string, tuple) else (string,)
+
+
+def _below(kind: type[Exception]) -> Iterator[type[Exception]]:
+    yield kind
+    for one in kind.__subclasses__():
+        yield from _below(one)
+
+
+if __name__ == "__main__":
+    for language in TRANSLATED:
+        print(f"{language}: {update(language)} texts lack a translation")  # noqa: T201
