@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     models: Path | None = Field(
         None, description="Folder of installed models; by default `models/` beside the model file."
     )
+    runs: Path | None = Field(
+        None, description="Folder where comparisons are found; by default `runs/` beside the model file."
+    )
     loaded_models: int = Field(3, ge=1, description="Models kept in memory; others are loaded on demand.")
     max_model_mb: float = Field(256, gt=0, description="Largest model file that may be installed, in MiB.")
     samples: Path = Field(PROJECT_ROOT / "sample", description="Folder of the sample gallery.")
@@ -55,6 +58,11 @@ class Settings(BaseSettings):
     )
     behind_https: bool = Field(
         False, description="An HTTPS proxy that sets X-Forwarded-For stands before this server."
+    )
+    golden: str | None = Field(
+        None,
+        description="When the golden parts must pass before anything is inspected: 'every 8 h', or the "
+        "starts of shifts, '06:00, 14:00, 22:00'; by default never.",
     )
     session_idle_min: float = Field(60, gt=0, description="Minutes without use that end a session.")
     session_max_h: float = Field(12, gt=0, description="Hours after which everybody must sign in again.")

@@ -26,6 +26,7 @@ from flawsight.errors import FlawsightError, ModelError, NotFound
 from flawsight.imaging import sha256
 from flawsight.inspection.engines import Engine, load_engine
 from flawsight.metadata import ONNX_KEY, ModelMetadata
+from flawsight.taxonomy import learn
 
 CHECK_S = 120.0  # seconds that a new file may take to load and to answer one picture
 SUFFIX = ".onnx"
@@ -80,6 +81,11 @@ class InstalledModel:
     def title(self) -> str:
         return f"{self.metadata.name} {self.metadata.version}" if self.metadata else self.key
 
+    @property
+    def product(self) -> str:
+        """What it knows, for people."""
+        return str(self.metadata.product.get("title") or self.title) if self.metadata else self.key
+
     def _content(self) -> tuple[str, ModelMetadata | None, str]:
         return _read(self.path, self.changed, self.size)
 
@@ -102,13 +108,13 @@ class Library:
         """The shipped one, then the others by name."""
         files = sorted(self.folder.glob(f"*{SUFFIX}")) if self.folder.is_dir() else []
         others = [
-            _look(path) for path in files if _KEY.fullmatch(path.stem) and path.stem != self.shipped.stem
+            look(path) for path in files if _KEY.fullmatch(path.stem) and path.stem != self.shipped.stem
         ]
         return [self.shipped_model(), *others]
 
     def shipped_model(self) -> InstalledModel:
         """The one of the settings, whether or not its file is there."""
-        return _look(self.shipped, shipped=True, loaded=self._loaded)
+        return look(self.shipped, shipped=True, loaded=self._loaded)
 
     def get(self, key: str) -> InstalledModel:
         """The model ``key``: looked up in the listing, so no path from outside is ever opened.
@@ -161,7 +167,7 @@ class Library:
                 f"The models folder {self.folder} cannot be written to ({error.strerror}). "
                 "Give this user write access, or set FLAWSIGHT_MODELS."
             ) from error
-        return _look(target)
+        return look(target)
 
     def remove(self, model: InstalledModel) -> None:
         """Delete the file with its results and charts.
@@ -222,10 +228,13 @@ def check_file(file: Path, called: str) -> ModelMetadata:
     return ModelMetadata.from_json(json.dumps(said["metadata"]), called)
 
 
-def _look(path: Path, shipped: bool = False, loaded: Engine | None = None) -> InstalledModel:
+def look(
+    path: Path, shipped: bool = False, loaded: Engine | None = None, key: str | None = None
+) -> InstalledModel:
+    """The model file ``path``, whether or not it is there."""
     state = path.stat() if path.is_file() else None
     changed, size = (state.st_mtime_ns, state.st_size) if state else (0, 0)
-    return InstalledModel(path.stem, path, shipped, changed, size, loaded)
+    return InstalledModel(key or path.stem, path, shipped, changed, size, loaded)
 
 
 @lru_cache(maxsize=64)
@@ -238,7 +247,11 @@ def _read(path: Path, changed: int, size: int) -> tuple[str, ModelMetadata | Non
     except OSError as error:
         return "", None, f"The model {path} cannot be read ({error.strerror}). Check the file's permissions."
     try:
-        return digest, read_metadata(path), ""
+        metadata = read_metadata(path)
+        learn(metadata.product.get("classes") or {}, str(metadata.product.get("title") or metadata.name))
+        return digest, metadata, ""
+    except ValueError as error:
+        return digest, None, f"Its texts cannot be used: {error}"
     except ModelError as error:
         return digest, None, str(error)
 

@@ -159,5 +159,5 @@ def is_right(verdict: str, predicted_class: str, review: Review) -> bool:
 def mcnemar(b: int, c: int) -> float:
     """Two-sided exact p of ``b`` against ``c`` discordant pairs: a fair coin's chance of that or worse."""
     n = b + c
-    tail = sum(comb(n, k) for k in range(min(b, c) + 1)) / 2**n
-    return min(1.0, 2 * tail)
+    tail = sum(comb(n, k) for k in range(min(b, c) + 1))
+    return min(1.0, float(2 * tail / 2**n))

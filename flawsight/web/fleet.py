@@ -17,6 +17,7 @@ from flawsight.inspection.engines import Engine, load_engine
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.library import InstalledModel, Library
 from flawsight.inspection.result import Inspection
+from flawsight.metadata import ModelMetadata
 from flawsight.records import Record, Store
 from flawsight.records.models import Limits, Models, Setup
 from flawsight.records.shadows import Shadows
@@ -76,6 +77,9 @@ class Fleet:
         self._given = given
         self._in_shadow = threading.BoundedSemaphore(SHADOWS_WAITING)
         self._shadow_thread = ThreadPoolExecutor(1, "shadow", initializer=_step_back)
+        if self.library.folder.is_dir():
+            for model in self.library.models():
+                _ = model.metadata  # makes the names of its classes known to the history
 
     @property
     def default(self) -> str:
@@ -90,6 +94,13 @@ class Fleet:
         installed = {model.key: model for model in self.library.models()}
         there = [installed[key] for key in setup.bench if key in installed]
         return there or [self.library.shipped_model()]
+
+    def metadata(self) -> list[ModelMetadata]:
+        """What the active models say about themselves, those that can be used."""
+        bench = self.bench()
+        if len(bench) == 1:  # loaded anyway
+            return [self.inspector(bench[0]).metadata]
+        return [model.metadata for model in bench if model.metadata]
 
     def inspector(
         self, model: InstalledModel | None = None, setup: Setup | None = None, aside: bool = False

@@ -6,6 +6,7 @@ from flask import Blueprint, render_template
 
 from flawsight.web.bench import context_form
 from flawsight.web.gallery import list_samples
+from flawsight.web.products import choices
 from flawsight.web.service import service
 from flawsight.web.view import ModelView, class_titles, summary
 
@@ -18,16 +19,17 @@ bp = Blueprint("pages", __name__)
 def start() -> str:
     it = service()
     problem = it.model_problem()
-    metadata = None if problem else it.inspector().metadata
+    known = [] if problem else it.fleet.metadata()
     return render_template(
         "start.html",
-        model=ModelView.of(metadata) if metadata else None,
-        titles=class_titles(metadata),
+        models=[ModelView.of(metadata) for metadata in known],
+        titles=class_titles(*known),
         model_problem=problem,
         samples=list_samples(it.settings.samples),
         samples_folder=it.settings.samples.name,
         recent=[summary(record) for record in it.store.recent(RECENT)],
         max_bytes=it.max_bytes,
         **context_form(),
+        products=choices(),
         max_mb=f"{it.settings.max_upload_mb:g}",
     )

@@ -7,6 +7,7 @@ from werkzeug.wrappers import Response
 
 from flawsight import imaging
 from flawsight.web import gallery
+from flawsight.web.products import sent_product
 from flawsight.web.service import service
 from flawsight.web.thumbnails import send_thumbnail
 
@@ -24,5 +25,6 @@ def thumbnail(name: str) -> Response:
 def inspect(name: str) -> Response:
     it = service()
     sample = gallery.find_sample(it.settings.samples, name)
-    record = it.inspect(imaging.read_bytes(sample.path, max_bytes=it.max_bytes), sample.name)
+    data = imaging.read_bytes(sample.path, max_bytes=it.max_bytes)
+    record = it.inspect(data, sample.name, product=sent_product())
     return redirect(url_for("inspections.show", inspection_id=record.id), 303)

@@ -21,6 +21,7 @@ from flask import Flask
 from flawsight.errors import FlawsightError, SettingsError
 from flawsight.settings import Settings, load_settings
 from flawsight.web.factory import create_app
+from flawsight.web.models import largest_model
 
 SECRETS = {"secret_key", "password", "token"}
 THREADS = 8  # for pages and pictures, beside those that inspect or wait for it
@@ -105,7 +106,9 @@ def run(app: Flask, listener: socket.socket) -> None:
         connection_limit=CONNECTIONS,
         asyncore_use_poll=True,
         # Far above the app's own limit, so that a large upload gets the app's friendly answer.
-        max_request_body_size=4 * app.config["MAX_CONTENT_LENGTH"],
+        max_request_body_size=max(
+            4 * app.config["MAX_CONTENT_LENGTH"], 2 * largest_model(app.extensions["flawsight"])
+        ),
         ident=None,
         clear_untrusted_proxy_headers=False,  # read only if the settings name a proxy
     )

@@ -1,0 +1,587 @@
+"""Models, thresholds, shadows and comparisons in the words of the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from flawsight.errors import FlawsightError
+from flawsight.i18n import gettext as _
+from flawsight.i18n import marked, number
+from flawsight.inspection.library import InstalledModel
+from flawsight.inspection.operating import Costs, Curves, OperatingPoint, Rate
+from flawsight.inspection.studies import Study
+from flawsight.metadata import ModelMetadata
+from flawsight.records.models import KINDS, Change, Limits, Setup
+from flawsight.reporting.drawings import percent
+from flawsight.taxonomy import describe
+from flawsight.web.charts import Axis, Chart, Mark, Series, line_chart, top_of
+from flawsight.web.view import spoken_time
+
+FIGURES = {
+    "accuracy": marked("Accuracy"),
+    "balanced_accuracy": marked("Balanced accuracy"),
+    "macro_f1": marked("Macro F1"),
+    "average_precision": marked("Average precision, defect against good"),
+    "auroc": marked("AUROC, defect against good"),
+    "escape_rate": marked("Escapes"),
+    "overkill_rate": marked("Overkill"),
+    "review_share": marked("For review"),
+    "unknown_share": marked("Called unknown"),
+    "overkill_at_zero_escapes": marked("Overkill at zero escapes"),
+}
+PLACES = {
+    "pointing_game": marked("Heat map points at the defect"),
+    "good_with_box": marked("Good parts that show a box"),
+}
+LISTED = ("balanced_accuracy", "escape_rate", "overkill_rate")  # in the list of models
+STUDY_FIGURES = {
+    "accuracy": marked("Accuracy"),
+    "balanced_accuracy": marked("Balanced accuracy"),
+    "macro_precision": marked("Macro precision"),
+    "macro_recall": marked("Macro recall"),
+    "macro_f1": marked("Macro F1"),
+    "weighted_precision": marked("Weighted precision"),
+    "weighted_recall": marked("Weighted recall"),
+    "weighted_f1": marked("Weighted F1"),
+}
+CURVES = {
+    "val_accuracy": marked("Validation accuracy"),
+    "val_loss": marked("Validation loss"),
+    "train_accuracy": marked("Training accuracy"),
+    "train_loss": marked("Training loss"),
+}
+KIND_WORDS = {
+    "compare": marked("Comparison"),
+    "ablate": marked("Ablation"),
+    "folds": marked("Cross-validation"),
+    "sweep": marked("Threshold sweep"),
+}
+MOST_LINES = 8  # of one chart: as many as there are colours
+
+
+class BadNumber(FlawsightError):
+    """A threshold or a price in the address is no number that can be used."""
+
+    code = "bad_number"
+    status = 400
+
+
+# --- models ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ModelLine:
+    """One model of the list."""
+
+    model: InstalledModel
+    states: list[str]
+    problem: str
+    figures: list[tuple[str, str]]
+    classes: int
+    facts: list[tuple[str, str]]
+
+
+def states(model: InstalledModel, bench: list[InstalledModel], setup: Setup) -> list[str]:
+    """What the model does now, in words."""
+    keys = [one.key for one in bench]
+    found = []
+    if model.key in keys:
+        found.append(_("answers") if len(keys) == 1 else _("on the bench"))
+    if model.key == setup.shadow:
+        found.append(_("in the shadow"))
+    if model.key in setup.limits and setup.limits[model.key].sha256 == model.sha256:
+        found.append(_("thresholds moved"))
+    return found
+
+
+def model_line(
+    model: InstalledModel, results: Mapping[str, Any], bench: list[InstalledModel], setup: Setup
+) -> ModelLine:
+    metadata = model.metadata
+    overall = _section(results, "overall")
+    return ModelLine(
+        model,
+        states(model, bench, setup),
+        model.problem,
+        [(_(FIGURES[key]), rate_text(overall[key])) for key in LISTED if key in overall],
+        len(metadata.classes) if metadata else 0,
+        _facts(model),
+    )
+
+
+def _facts(model: InstalledModel) -> list[tuple[str, str]]:
+    metadata = model.metadata
+    facts = [(_("File"), f"{model.path.name}, {number(model.size / 2**20, 1)} MiB" if model.size else "")]
+    if metadata:
+        facts += [
+            (_("Network"), metadata.backbone),
+            (_("Classes"), f"{len(metadata.classes)}"),
+            (_("Trained"), metadata.created[:16].replace("T", " ")),
+            (_("SHA-256 of the file"), model.sha256),
+            (_("SHA-256 of the training manifest"), metadata.manifest_sha256),
+        ]
+    return [(name, value) for name, value in facts if value]
+
+
+def rate_text(figure: Any) -> str:
+    """A figure of a results file with its 95 % interval."""
+    match figure:
+        case {
+            "value": float() | int() as value,
+            "interval": [float() | int() as low, float() | int() as high],
+        }:
+            return f"{percent(value)} ({percent(low)} – {percent(high)})"
+        case {"value": float() | int() as value} | (float() | int() as value):
+            return percent(value)
+        case _:
+            return "–"
+
+
+def figure_table(results: Mapping[str, Any]) -> SimpleNamespace | None:
+    """Every figure by dataset, if there are results."""
+    overall = _section(results, "overall")
+    datasets = _section(results, "datasets")
+    if not overall:
+        return None
+    columns = {_("All real parts"): overall, **datasets}
+    rows = [(_("Parts"), [str(column.get("n", "–")) for column in columns.values()])]
+    rows += [
+        (_(label), [rate_text(column.get(key)) for column in columns.values()])
+        for key, label in FIGURES.items()
+        if any(key in column for column in columns.values())
+    ]
+    rows += [
+        (_(label), [rate_text((column.get("localisation") or {}).get(key)) for column in columns.values()])
+        for key, label in PLACES.items()
+    ]
+    rows.append(
+        (
+            _("Calibration error (ECE)"),
+            [
+                number(ece, 3) if isinstance(ece := column.get("ece"), float) else "–"
+                for column in columns.values()
+            ],
+        )
+    )
+    warnings = {name: column["warning"] for name, column in columns.items() if column.get("warning")}
+    return SimpleNamespace(columns=list(columns), rows=rows, warnings=warnings)
+
+
+def class_table(results: Mapping[str, Any]) -> list[SimpleNamespace]:
+    """Precision, recall with interval, F1 and support of each class."""
+    return [
+        SimpleNamespace(
+            info=describe(class_id),
+            precision=one.get("precision"),
+            recall=one.get("recall"),
+            interval=" – ".join(percent(end) for end in one.get("recall_interval") or ()),
+            f1=one.get("f1"),
+            support=one.get("support"),
+        )
+        for class_id, one in _section(results, "classes").items()
+        if isinstance(one, dict)
+    ]
+
+
+def confusion_table(confusion: Any) -> SimpleNamespace | None:
+    """Titles and rows of (count, shade 0..9); a shade is the share of the row."""
+    match confusion:
+        case {"classes": [*classes], "matrix": [*matrix]} if classes and len(matrix) == len(classes):
+            rows: list[SimpleNamespace] = []
+            for truth, counts in zip(classes, matrix, strict=True):
+                total = sum(counts) or 1
+                cells = [
+                    SimpleNamespace(
+                        count=count,
+                        shade=math.ceil(9 * count / total),
+                        right=i == len(rows),
+                        answer=classes[i],
+                    )
+                    for i, count in enumerate(counts)
+                ]
+                rows.append(
+                    SimpleNamespace(title=describe(truth).title, id=truth, cells=cells, total=sum(counts))
+                )
+            return SimpleNamespace(titles=[describe(one).title for one in classes], rows=rows)
+    return None
+
+
+def change_line(change: Change) -> SimpleNamespace:
+    return SimpleNamespace(
+        what=_(KINDS.get(change.kind, change.kind)),
+        model=change.model,
+        limits=change.setup.limits.get(change.model) if change.kind == "thresholds" else None,
+        by=change.by,
+        why=change.why,
+        at=change.created_at.isoformat(timespec="seconds"),
+        at_text=spoken_time(change.created_at),
+    )
+
+
+def _section(results: Mapping[str, Any], name: str) -> dict[str, Any]:
+    test = results.get("test")
+    found = test.get(name) if isinstance(test, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+# --- thresholds -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the sliders say."""
+
+    accept_below: float
+    reject_from: float
+    costs: Costs
+    dataset: str
+
+
+def wanted(args: Mapping[str, str], curves: Curves, metadata: ModelMetadata, limits: Limits | None) -> Wanted:
+    """The sliders as the address says, else as they are in force.
+
+    Raises:
+        BadNumber: a value is no number, or out of its range.
+    """
+    now = limits or metadata.decision
+    usual = Costs()
+    dataset = args.get("dataset", "")
+    if dataset not in ("", *curves.datasets):
+        raise BadNumber("No parts of that dataset were tested. Choose one of the list.")
+    parts = curves.only(dataset) if dataset else curves
+    accept = _number(args, "accept", now.accept_below, 1)
+    reject = _number(args, "reject", now.reject_from, 1)
+    prevalence = _number(args, "prevalence", round(100 * parts.prevalence, 2), 100) / 100
+    costs = Costs(
+        _number(args, "escape", usual.escape),
+        _number(args, "overkill", usual.overkill),
+        _number(args, "review", usual.review),
+        prevalence,
+    )
+    if args.get("cheapest"):
+        accept, reject = parts.cheapest(costs)
+    return Wanted(min(accept, reject), max(accept, reject), costs, dataset)
+
+
+def _number(args: Mapping[str, str], name: str, default: float, highest: float = 1e6) -> float:
+    text = args.get(name, "").strip()
+    return _in_range(text, name, highest) if text else default
+
+
+def share(text: str, name: str) -> float:
+    """A share of 1 that a form sent.
+
+    Raises:
+        BadNumber: it is none.
+    """
+    return _in_range(text.strip(), name, 1)
+
+
+def _in_range(text: str, name: str, highest: float) -> float:
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= highest:
+        raise BadNumber("%(name)s must be a number from 0 to %(highest)s.", name=name, highest=f"{highest:g}")
+    return value
+
+
+@dataclass(frozen=True)
+class PointView:
+    """What the thresholds do, as the page shows it."""
+
+    wanted: Wanted
+    point: OperatingPoint
+    rates: list[SimpleNamespace]
+    cost: str
+    cost_now: str
+    sentence: str
+    warnings: list[str]
+    rates_chart: Chart
+    cost_chart: Chart
+
+
+def point_view(curves: Curves, want: Wanted, metadata: ModelMetadata, limits: Limits | None) -> PointView:
+    parts = curves.only(want.dataset) if want.dataset else curves
+    point = parts.at(want.accept_below, want.reject_from, want.costs)
+    now = limits or metadata.decision
+    present = parts.at(now.accept_below, now.reject_from, want.costs)
+    sweep = parts.sweep(want.costs)
+    x = Axis(_("Probability of a defect"), 0, 1, percent=True)
+    marks = [
+        Mark(want.accept_below, _("accept below %(share)s", share=percent(want.accept_below))),
+        Mark(want.reject_from, _("reject from %(share)s", share=percent(want.reject_from))),
+    ]
+    known = [one for one in sweep if one.escape.n and one.overkill.n]
+    rates_chart = line_chart(
+        _("Escapes and overkill by threshold"),
+        [
+            Series(
+                _("Escapes, if accepted below"), [(one.accept_below, one.escape.value or 0) for one in known]
+            ),
+            Series(
+                _("Overkill, if rejected from"), [(one.reject_from, one.overkill.value or 0) for one in known]
+            ),
+        ],
+        x,
+        Axis(_("Share"), 0, 1, percent=True),
+        marks,
+    )
+    costs = [(one.accept_below, 1000 * one.cost) for one in sweep]
+    cost_chart = line_chart(
+        _("Expected cost of 1000 parts"),
+        [
+            Series(_("One threshold, nothing reviewed"), costs),
+            Series(_("The two thresholds above"), [(0, 1000 * point.cost), (1, 1000 * point.cost)]),
+        ],
+        x,
+        Axis(_("Cost"), 0, top_of([cost for _at, cost in costs] + [1000 * point.cost])),
+        marks,
+    )
+    return PointView(
+        want,
+        point,
+        [
+            _rate(_("Escapes"), point.escape, _("defective parts accepted"), "reject"),
+            _rate(_("Overkill"), point.overkill, _("good parts rejected"), "review"),
+            _rate(_("For review"), point.review, _("parts a person looks at"), "unknown"),
+        ],
+        number(1000 * point.cost, 1),
+        number(1000 * present.cost, 1),
+        _recall_sentence(point),
+        _point_warnings(point, curves, want),
+        rates_chart,
+        cost_chart,
+    )
+
+
+def _rate(title: str, rate: Rate, of: str, kind: str) -> SimpleNamespace:
+    low, high = rate.interval
+    return SimpleNamespace(
+        title=title,
+        value=percent(rate.value) if rate.value is not None else "–",
+        share=rate.value or 0.0,
+        interval=_("95 %% interval %(low)s to %(high)s", low=percent(low), high=percent(high)),
+        count=_("%(hits)s of %(n)s %(of)s", hits=rate.hits, n=rate.n, of=of),
+        kind=kind,
+    )
+
+
+def _recall_sentence(point: OperatingPoint) -> str:
+    if not point.escape.n:
+        return _("No defective part was tested, so nothing can be said about escapes.")
+    return _(
+        "Of the defective parts at least %(floor)s are caught (not accepted), as far as %(n)s tested ones "
+        "can tell.",
+        floor=percent(point.recall_floor),
+        n=point.escape.n,
+    )
+
+
+def _point_warnings(point: OperatingPoint, curves: Curves, want: Wanted) -> list[str]:
+    warnings = []
+    if point.few_defects and point.escape.n:
+        best = 1 - Rate(0, point.escape.n).interval[1]
+        warnings.append(
+            _(
+                "Only %(n)s defective parts were tested. That is too few to promise a recall: even without a "
+                "single escape no more than %(best)s would be proven. Test more defective parts before you "
+                "rely on these thresholds.",
+                n=point.escape.n,
+                best=percent(best),
+            )
+        )
+    if not point.overkill.n:
+        warnings.append(_("No good part was tested, so nothing can be said about overkill."))
+    return warnings
+
+
+def reliability_chart(curves: Curves) -> Chart:
+    bins = curves.reliability()
+    return line_chart(
+        _("Reliability: how often an answer of this confidence is right"),
+        [
+            Series(
+                _("Right answers"),
+                [(one.confidence, one.right.value or 0) for one in bins],
+                [one.right.interval for one in bins],
+                dots=True,
+            )
+        ],
+        Axis(_("Confidence"), 0, 1, percent=True),
+        Axis(_("Right"), 0, 1, percent=True),
+        diagonal=True,
+    )
+
+
+# --- comparisons ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """One study, as the page shows it."""
+
+    key: str
+    title: str
+    kind: str
+    facts: list[tuple[str, str]]
+    complete: bool
+    head: list[str]
+    rows: list[SimpleNamespace]
+    tests: list[SimpleNamespace]
+    curves: list[Chart]
+    classes: SimpleNamespace | None
+    entries: list[SimpleNamespace]
+    charts: list[str]
+
+
+def study_line(study: Study) -> SimpleNamespace:
+    content = study.content
+    return SimpleNamespace(
+        key=study.key,
+        title=str(content.get("title") or study.key),
+        kind=_(KIND_WORDS.get(str(content.get("kind")), "Comparison")),
+        created=str(content.get("created", ""))[:16].replace("T", " "),
+        entries=len(content["entries"]),
+        complete=bool(content.get("complete")),
+    )
+
+
+def study_view(study: Study) -> StudyView:
+    content = study.content
+    entries = [one for one in content["entries"] if isinstance(one, dict)]
+    runs = [(str(one.get("label")), best_run(one)) for one in entries]
+    line = study_line(study)
+    data = content.get("data") or {}
+    facts = [
+        (_("Made"), line.created),
+        (_("Preset"), str(content.get("preset") or "")),
+        (_("What differs"), str(content.get("factor") or "")),
+        (_("Repeats"), str(content.get("repeats") or "")),
+        (
+            _("Pictures"),
+            _("%(train)s to train on, %(val)s to choose by, %(test)s to test", train=data.get("train", "–"),
+              val=data.get("val", "–"), test=data.get("test", "–")) if data else "",
+        ),
+    ]  # fmt: skip
+    return StudyView(
+        study.key,
+        line.title,
+        line.kind,
+        [(name, value) for name, value in facts if value],
+        line.complete,
+        [
+            _("Network"), *(_(label) for label in STUDY_FIGURES.values()), _("Parameters"),
+            _("Time of an epoch"), _("Inference"),
+        ],
+        [_study_row(one) for one in entries],
+        [SimpleNamespace(**{k: t.get(k) for k in ("sentence", "p_adjusted", "method", "real")})
+         for t in content.get("tests") or [] if isinstance(t, dict)],
+        [chart for key, label in CURVES.items() if (chart := _curve(key, _(label), runs))],
+        _class_accuracy(runs),
+        [
+            SimpleNamespace(
+                label=label,
+                run=run,
+                confusion=confusion_table((run.get("test") or {}).get("confusion")),
+                report=_report(run.get("test") or {}),
+            )
+            for label, run in runs
+            if run
+        ],
+        list(study.charts()),
+    )  # fmt: skip
+
+
+def best_run(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The run that stands for an entry; empty before the first has ended."""
+    runs = [run for run in entry.get("runs") or [] if isinstance(run, dict)]
+    return next((run for run in runs if run.get("best")), runs[0] if runs else {})
+
+
+def _study_row(entry: Mapping[str, Any]) -> SimpleNamespace:
+    summary = entry.get("summary") or {}
+    parameters = entry.get("parameters")
+    return SimpleNamespace(
+        label=str(entry.get("label")),
+        baseline=bool(entry.get("baseline")),
+        cells=[
+            *(_mean(summary.get(key)) for key in STUDY_FIGURES),
+            f"{number(parameters / 1e6, 1)} M" if isinstance(parameters, int) else "–",
+            _mean(summary.get("seconds_per_epoch"), "s"),
+            _mean(summary.get("inference_ms"), "ms"),
+        ],
+    )
+
+
+def _mean(figure: Any, unit: str = "") -> str:
+    match figure:
+        case {"mean": float() | int() as mean}:
+            sd = figure.get("sd")
+            spread = isinstance(sd, float | int) and (figure.get("n") or 2) > 1
+            if unit:
+                return f"{number(mean, 1)}{f' ± {number(sd, 1)}' if spread else ''} {unit}"
+            return f"{number(100 * mean, 1)}{f' ± {number(100 * sd, 1)}' if spread else ''} %"
+    return "–"
+
+
+def _curve(key: str, label: str, runs: list[tuple[str, dict[str, Any]]]) -> Chart | None:
+    series = []
+    for name, run in runs[:MOST_LINES]:
+        points = [
+            (float(step), float(value))
+            for step, value in (run.get("history") or {}).get(key) or []
+            if isinstance(value, float | int) and math.isfinite(value)
+        ]
+        if points:
+            series.append(Series(name, points))
+    if not series:
+        return None
+    steps = [point[0] for one in series for point in one.points]
+    share = key.endswith("accuracy")
+    top = 1.0 if share else top_of([point[1] for one in series for point in one.points])
+    return line_chart(
+        label,
+        series,
+        Axis(_("Epoch"), min(0.0, *steps), max(1.0, *steps)),
+        Axis(label, 0, top, percent=share),
+    )
+
+
+def _class_accuracy(runs: list[tuple[str, dict[str, Any]]]) -> SimpleNamespace | None:
+    """Recall of each class, one column a network."""
+    columns = [(label, (run.get("test") or {}).get("classes") or {}) for label, run in runs if run]
+    names = list(dict.fromkeys(name for _label, classes in columns for name in classes))
+    if not names:
+        return None
+    rows = [
+        SimpleNamespace(
+            title=describe(name).title,
+            values=[(classes.get(name) or {}).get("recall") for _label, classes in columns],
+        )
+        for name in names
+    ]
+    return SimpleNamespace(labels=[label for label, _classes in columns], rows=rows)
+
+
+def _report(test: Mapping[str, Any]) -> SimpleNamespace:
+    """The full report of one run: every class, then the averages."""
+    classes = test.get("classes") or {}
+    rows = [(describe(name).title, one) for name, one in classes.items()]
+    averages = [
+        (label, test[key])
+        for key, label in (("macro", _("Macro average")), ("weighted", _("Weighted average")))
+        if test.get(key)
+    ]
+    accuracy = test.get("accuracy")
+    text = "–"
+    if isinstance(accuracy, dict) and accuracy.get("value") is not None:
+        text = rate_text(
+            {"value": accuracy["value"], "interval": [accuracy.get("low"), accuracy.get("high")]}
+        )
+    return SimpleNamespace(rows=rows, averages=averages, accuracy=text)

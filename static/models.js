@@ -1,0 +1,48 @@
+// The sliders of a model's page: the server computes, this only fetches what it says.
+"use strict";
+
+const sliders = document.getElementById("sliders");
+if (sliders) {
+  const shown = document.getElementById("point");
+  const said = document.getElementById("point-said");
+  const apply = document.getElementById("apply");
+  const ends = { accept: sliders.elements.accept, reject: sliders.elements.reject };
+  const percent = (value) => `${(100 * value).toFixed(1)} %`;
+  let latest = 0;
+  let waiting;
+
+  const tell = () => {
+    for (const [name, slider] of Object.entries(ends)) {
+      slider.nextElementSibling.textContent = percent(slider.value);
+      slider.setAttribute("aria-valuetext", percent(slider.value));
+      if (!apply) continue;
+      apply.elements[name].value = slider.value;
+      document.getElementById(`apply-${name}`).textContent = percent(slider.value);
+    }
+  };
+
+  const compute = async () => {
+    const mine = (latest += 1);
+    try {
+      const response = await fetch(`${sliders.dataset.point}?${new URLSearchParams(new FormData(sliders))}`);
+      if (!response.ok) throw new Error(response.status);
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      if (mine !== latest) return; // a newer answer is on its way
+      shown.replaceChildren(...page.body.childNodes);
+      said.textContent = sliders.dataset.said;
+    } catch {
+      if (mine === latest) said.textContent = sliders.dataset.failed;
+    }
+  };
+
+  sliders.addEventListener("input", (event) => {
+    // The two never cross: whichever is moved takes the other along.
+    if (event.target === ends.accept && Number(ends.reject.value) < Number(ends.accept.value)) ends.reject.value = ends.accept.value;
+    if (event.target === ends.reject && Number(ends.accept.value) > Number(ends.reject.value)) ends.accept.value = ends.reject.value;
+    tell();
+    said.textContent = "";
+    clearTimeout(waiting);
+    waiting = setTimeout(compute, 150);
+  });
+  tell();
+}
