@@ -66,7 +66,7 @@ def make_inspection(
     return Inspection(
         image=ImageInfo(name, None, hashlib.sha256(upload or encode(pixels)).hexdigest(), width, height),
         verdict=verdict,
-        reason=REASONS[verdict].format(p=defect_probability),
+        reason=REASONS[verdict].format(share=f"{100 * defect_probability:.1f} %"),
         predicted_class=predicted_class,
         confidence=confidence,
         defect_probability=defect_probability,
@@ -82,9 +82,9 @@ def make_inspection(
 
 
 REASONS = {
-    "accept": "The probability of a defect, {p:.1%}, is below the limit for acceptance.",
-    "review": "The probability of a defect, {p:.1%}, lies between the two limits; a person should look.",
-    "reject": "The probability of a defect, {p:.1%}, is at or above the limit for rejection.",
+    "accept": "The probability of a defect, {share}, is below the limit for acceptance.",
+    "review": "The probability of a defect, {share}, lies between the two limits; a person should look.",
+    "reject": "The probability of a defect, {share}, is at or above the limit for rejection.",
     "unknown": "The image is unlike everything the model was trained on.",
 }
 

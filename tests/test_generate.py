@@ -290,3 +290,16 @@ def test_the_sample_gallery_is_what_the_generator_draws(tmp_path: Path) -> None:
     for path in paths:  # other builds of OpenCV may round a pixel differently
         ours, theirs = read(path).astype(int), read(shipped / path.name).astype(int)
         assert ours.shape == theirs.shape and np.abs(ours - theirs).mean() < 1
+
+
+def test_every_defective_sample_has_its_truth_and_no_good_one(tmp_path: Path) -> None:
+    paths = write_samples(tmp_path)
+    shipped = Path(__file__).parent.parent / "sample" / "truth"
+    masks = {path.stem: path for path in (tmp_path / "truth").iterdir()}
+    assert set(masks) == {path.stem for path in paths if "good" not in path.stem}
+    assert {path.name for path in shipped.iterdir()} == {path.name for path in masks.values()}
+    for path in paths:
+        if path.stem in masks:
+            mask, theirs = read(masks[path.stem]), read(shipped / f"{path.stem}.png")
+            assert mask.shape[:2] == read(path).shape[:2] and 0 < (mask > 0).mean() < 0.6
+            assert (mask != theirs).mean() < 0.01

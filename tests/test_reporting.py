@@ -18,6 +18,7 @@ from factories import encode, make_inspection, make_pictures
 from pypdf import PdfReader
 
 from flawsight.errors import RecordError
+from flawsight.inspection.quality import Quality
 from flawsight.inspection.result import Box, Inspection
 from flawsight.records import Record, Store
 from flawsight.reporting import build_report
@@ -74,6 +75,15 @@ def test_a_stored_rejection_is_told_whole(tmp_path: Path) -> None:
         "By signing, the named person confirms",
     )  # fmt: skip
     assert [phrase for phrase in expected if phrase not in text] == []
+
+
+def test_a_bad_photo_is_said_on_the_first_page() -> None:
+    blurred = Quality(sharpness=0.021, brightest=40.0, darkest=3.0)
+    record = file_away(replace(make_inspection(), quality=blurred))
+    first = " ".join(read(build_report(record)).pages[0].extract_text().split())
+    assert "Mind the photo" in first
+    assert [warning for warning in record.data["quality"]["warnings"] if warning not in first] == []
+    assert "Mind the photo" not in text_of(build_report(file_away(make_inspection())))
 
 
 def test_every_page_carries_the_footer() -> None:

@@ -25,6 +25,15 @@ from flawsight.preprocessing import Placement
 
 CLASS_MAP = "class-map"
 CAM = "cam"
+# Methods of the grad-cam package, by key; ``learning.cams`` runs them.
+GRAD_CAM_METHODS = {
+    "grad-cam": "Grad-CAM",
+    "grad-cam++": "Grad-CAM++",
+    "layer-cam": "LayerCAM",
+    "eigen-cam": "Eigen-CAM",
+    "score-cam": "Score-CAM",
+}
+TITLES = {CLASS_MAP: "Class map", CAM: "Class activation map (CAM)", **GRAD_CAM_METHODS}
 
 
 def class_map(features: Float, head: Head) -> Float:

@@ -10,17 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawsight import imaging
+from flawsight.errors import RecordError
 from flawsight.inspection.explain import edges
-from flawsight.inspection.result import Box, Inspection
+from flawsight.inspection.result import Box, Heatmap, Inspection
 from flawsight.taxonomy import describe
 
 COLORMAP = cv2.COLORMAP_INFERNO  # dark to bright in even steps, also for colour-blind eyes
 HOTTEST = 0.85  # share of the map in use: its pale yellow end would vanish on a white board
 HALF_PEAK = 0.5  # the hot region is where the evidence is at least this share of its maximum
 CONTEXT = 0.35  # brightness of the part around the edges
+EDGE_COLOUR = (255, 225, 0)
 BOX_COLOUR = (230, 60, 30)
 LABEL_COLOUR = (255, 255, 255)
 OPACITY = 0.7  # of the heat layer in the blended picture
+TRUTH_COLOUR = (0, 200, 255)
+TRUTH_FILL = 70  # of 255, opacity inside the outline of a known defect
 UNSEEN = 2  # heat up to this level of 255 changes no pixel that anyone could tell; the part stays itself
 JPEG_QUALITY = 92  # of pictures that are there to be looked at
 LOSSLESS_PIXELS = 4_000_000  # above this a PNG takes seconds and tens of megabytes
@@ -60,6 +64,42 @@ def encode_pictures(inspection: Inspection, upload: bytes = b"") -> dict[str, by
         "boxes": imaging.encode_jpeg(draw_boxes(inspection.pixels, inspection.boxes), JPEG_QUALITY),
         "edges": imaging.encode_jpeg(draw_edges(inspection), JPEG_QUALITY),
     }
+
+
+def encode_layer(heatmap: Heatmap) -> bytes:
+    """``heatmap`` over its own peak as a transparent PNG, to be laid over the image."""
+    return imaging.encode_indexed_png(_levels(heatmap.values, 1.0), _palette())
+
+
+def blend_heat(image: Pixels, heatmap: Heatmap) -> Pixels:
+    """``heatmap`` over its own peak, laid over RGB ``image`` (H, W, 3)."""
+    return _blend(image, _levels(heatmap.values, 1.0))
+
+
+def edge_layer(original: bytes, heat_layer: bytes) -> bytes:
+    """The Sobel edges inside the hot region of a filed inspection as a transparent PNG.
+
+    Args:
+        original, heat_layer: the encoded pictures of those names; a layer that is all clear, as of a
+            part without evidence, has no hot region.
+    """
+    pixels = imaging.decode(original, max_bytes=len(original))
+    levels = _alpha(heat_layer)
+    strength = edges(pixels, (levels > UNSEEN) & (levels >= HALF_PEAK * levels.max()))
+    colours = np.tile(np.array([*EDGE_COLOUR, 0], np.uint8), (256, 1))
+    colours[:, 3] = np.arange(256)
+    return imaging.encode_indexed_png(strength, colours)
+
+
+def truth_layer(mask: bytes) -> bytes:
+    """A known defect's mask, a grey picture file, as a transparent PNG: outlined and lightly filled."""
+    inside = (imaging.decode(mask, max_bytes=len(mask))[..., 0] > 127).astype(np.uint8)
+    reach = 2 * max(1, round(max(inside.shape) / 400)) + 1
+    around = cv2.dilate(inside, np.ones((reach, reach), np.uint8))
+    colours = np.zeros((256, 4), np.uint8)
+    colours[1:] = (*TRUTH_COLOUR, TRUTH_FILL)
+    colours[2, 3] = 255
+    return imaging.encode_indexed_png(np.where(inside, inside, 2 * around), colours)
 
 
 def draw_heat_layer(inspection: Inspection) -> Pixels:
@@ -108,8 +148,23 @@ def _heat_levels(inspection: Inspection) -> Pixels:
     The heat map is relative to its own maximum, so it would glow on every part; times the defect
     probability it fades where there is nothing to show.
     """
-    levels = cv2.convertScaleAbs(inspection.heatmap.values, alpha=255 * inspection.defect_probability)
+    return _levels(inspection.heatmap.values, inspection.defect_probability)
+
+
+def _levels(values: NDArray[np.float32], strength: float) -> Pixels:
+    """Values (H, W) in [0, 1], times ``strength``, as 0..255."""
+    levels = cv2.convertScaleAbs(values, alpha=255 * strength)
     return np.asarray(cv2.threshold(levels, UNSEEN, 255, cv2.THRESH_TOZERO)[1], np.uint8)
+
+
+def _alpha(layer: bytes) -> Pixels:
+    """The opacity (H, W), 0..255, of a transparent PNG."""
+    pixels = cv2.imdecode(np.frombuffer(layer, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:
+        raise RecordError(
+            "A stored picture is damaged. Restore the instance folder from a backup, or inspect again."
+        )
+    return np.ascontiguousarray(pixels[..., 3])
 
 
 def _blend(image: Pixels, levels: Pixels) -> Pixels:

@@ -35,13 +35,13 @@ class TorchEngine:
                 f"The weights in {path} do not fit the network {self.metadata.backbone!r} ({error}). "
                 "Train it again with `python training.py`."
             ) from error
-        self._network = network.eval()
+        self.network = network.eval()
         state = checkpoint["state_dict"]
         self.head = Head(_numbers(state["head.weight"]), _numbers(state["head.bias"]))
 
     def run(self, batch: Float) -> tuple[Float, Float]:
         with torch.inference_mode():
-            logits, features = self._network(torch.from_numpy(batch))
+            logits, features = self.network(torch.from_numpy(batch))
         return logits.numpy(), features.numpy()
 
 

@@ -12,6 +12,7 @@ from flawsight.settings import PROJECT_ROOT, Settings
 from flawsight.web import (
     api,
     bench,
+    explanations,
     health,
     history,
     inspections,
@@ -27,7 +28,7 @@ from flawsight.web.service import Service
 
 FEATURES = (
     pages.bp, inspections.bp, history.bp, history.api, review.bp, review.api, bench.bp, samples.bp, api.bp,
-    health.bp, users.bp,
+    health.bp, users.bp, explanations.bp,
 )  # fmt: skip
 FORM_OVERHEAD = 64 * 1024  # room for the other fields and the boundaries around an upload
 

@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from flawsight import imaging
 from flawsight.errors import NotFound
 
+TRUTH = "truth"  # folder of the masks, as ``data.generate.gallery`` writes them
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
 
@@ -43,6 +45,20 @@ def find_sample(folder: Path, name: str) -> SampleImage:
     raise NotFound(
         "There is no sample of that name. Go back to the start page and pick one from the gallery."
     )
+
+
+def find_truth(folder: Path, name: str, sha256: str) -> Path | None:
+    """The mask of what is known to be wrong with the sample ``name``; ``None`` if nothing is known.
+
+    Args:
+        sha256: of the inspected bytes, since any file may bear the name of a sample.
+    """
+    mask = folder / TRUTH / f"{Path(name).stem}.png"
+    if mask.is_file():
+        for sample in list_samples(folder):
+            if sample.name == name and imaging.sha256(sample.path.read_bytes()) == sha256:
+                return mask
+    return None
 
 
 def _title(stem: str) -> str:

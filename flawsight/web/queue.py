@@ -36,8 +36,8 @@ class Queue:
     The time one turn takes is learned from the turns there were.
     """
 
-    def __init__(self, at_once: int, waiting: int, what: str = "inspections") -> None:
-        self.at_once, self.waiting, self.what = at_once, waiting, what
+    def __init__(self, at_once: int, waiting: int) -> None:
+        self.at_once, self.waiting = at_once, waiting
         # The same few threads do all the work: each that ever runs a network keeps scratch memory for it.
         self._workers = ThreadPoolExecutor(at_once, thread_name_prefix="inspect")
         self._lock = threading.Lock()
