@@ -190,6 +190,12 @@ def head(store: Store) -> Head:
         return _head(session)
 
 
+def holds(store: Store, kept: Head) -> bool:
+    """Whether the chain still has the link that was its head once."""
+    with store.transaction("read") as session:
+        return bool(session.scalar(select(LinkRow.hash).where(LinkRow.seq == kept.seq)) == kept.hash)
+
+
 def verify(
     store: Store,
     *,

@@ -17,10 +17,18 @@ from flawsight.web import (
     history,
     inspections,
     language,
+    lots,
+    lots_api,
+    models,
+    models_api,
+    openapi,
     pages,
+    products,
     review,
     samples,
     security,
+    trust,
+    trust_api,
     users,
 )
 from flawsight.web.problems import register_problems
@@ -28,7 +36,8 @@ from flawsight.web.service import Service
 
 FEATURES = (
     pages.bp, inspections.bp, history.bp, history.api, review.bp, review.api, bench.bp, samples.bp, api.bp,
-    health.bp, users.bp, explanations.bp,
+    openapi.bp, health.bp, users.bp, explanations.bp,
+    lots.bp, lots_api.bp, trust.bp, trust_api.bp, models.bp, models_api.bp, products.bp,
 )  # fmt: skip
 FORM_OVERHEAD = 64 * 1024  # room for the other fields and the boundaries around an upload
 
@@ -57,6 +66,7 @@ def create_app(settings: Settings, inspector: Inspector | None = None, store: St
     app.jinja_env.filters["percent"] = percent
     app.jinja_env.globals["version"] = __version__
     language.install(app)
+    models.allow_model_files(app)
     security.protect(app, settings, Accounts(service.store))
     register_problems(app)
     for feature in FEATURES:

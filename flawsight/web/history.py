@@ -359,6 +359,15 @@ def _said(args: MultiDict[str, str]) -> dict[str, str]:
     return {key: value for key, value in args.items() if value}
 
 
+def parse_date(args: Mapping[str, str], name: str) -> datetime | None:
+    """The start of the day that the address names, where this server stands.
+
+    Raises:
+        BadFilter: it is no date.
+    """
+    return _midnight(_date(args, name))
+
+
 def _date(args: Mapping[str, str], name: str) -> date | None:
     text = args.get(name)
     try:

@@ -8,6 +8,7 @@ from flawsight.web.bench import context_form
 from flawsight.web.gallery import list_samples
 from flawsight.web.products import choices
 from flawsight.web.service import service
+from flawsight.web.trust_view import locked_text
 from flawsight.web.view import ModelView, class_titles, summary
 
 RECENT = 8
@@ -25,6 +26,7 @@ def start() -> str:
         models=[ModelView.of(metadata) for metadata in known],
         titles=class_titles(*known),
         model_problem=problem,
+        locked="" if problem else locked_text(it.golden.state(it.fingerprint())),
         samples=list_samples(it.settings.samples),
         samples_folder=it.settings.samples.name,
         recent=[summary(record) for record in it.store.recent(RECENT)],

@@ -15,6 +15,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.urls import iri_to_uri
 
 from flawsight.errors import FlawsightError, NotFound
+from flawsight.i18n import gettext as _
+from flawsight.i18n import marked
 from flawsight.web.queue import Busy
 from flawsight.web.service import service
 
@@ -24,51 +26,181 @@ MEDIA_TYPE = "application/problem+json"
 
 # code for programs: (status, title, message, what to do next)
 PROBLEMS = {
-    "bad_request": (400, "That request could not be understood", "Something in it was missing or wrong.",
-                    "Go back to the start page and choose the image again."),
-    "bad_body": (400, "What was sent does not fit", "The JSON lacks something, or holds what is not meant.",
-                 "The message names the place. Correct it and send the request again."),
-    "bad_filter": (400, "This filter means nothing", "A value in the address cannot be understood.",
-                   "The message names the value. Correct it, or start again without a filter."),
-    "bad_review": (400, "This answer cannot be filed", "It contradicts itself or the picture.",
-                   "The message says what to change. Change it and send the answer again."),
-    "empty_upload": (400, "No image arrived", "The request holds no file, or one of zero bytes.",
-                     "Send the image in the form field 'file'."),
-    "too_small": (400, "The image is too small", "It has too few pixels to see anything.",
-                  "Send the photo in its original size."),
-    "csrf": (400, "The form was not ours", "It was not sent from a page of this server, or cookies are off.",
-             "Allow cookies for this server, reload the page and send the form again."),
-    "sign_in_needed": (401, "Sign in first", "Nobody is signed in, or the session has ended.",
-                       "Open the start page and sign in. Programs send a token."),
-    "forbidden": (403, "That is not allowed", "The server refused the request.",
-                  "Open Flawsight directly in a new tab and try from there."),
-    "not_allowed": (403, "Your role does not reach that far", "The request needs a user with a higher role.",
-                    "Ask an admin to do it or to change the role."),
-    "not_found": (404, "There is nothing here", "The address leads nowhere.",
-                  "Check the address, or find the result under Recent inspections."),
-    "method_not_allowed": (405, "That does not work here", "This address takes no such request.",
-                           "Go back to the start page and begin there. Programs find the methods in Allow."),
-    "too_large": (413, "The image is too large", "The upload is over the limit.",
-                  "Save the photo smaller, or cut out the part to be inspected, and choose it again."),
-    "image_too_large": (413, "The image is too large", "It has more bytes or pixels than are accepted.",
-                        "Save the photo smaller, or cut out the part to be inspected, and choose it again."),
-    "unsupported": (415, "This is not an image we can read", "The file could not be decoded.",
-                    "Choose a PNG, JPEG, WebP, BMP, TIFF or GIF file that opens in an image viewer."),
-    "not_an_image": (415, "This is not an image we can read", "The file could not be decoded.",
-                     "Choose a PNG, JPEG, WebP, BMP, TIFF or GIF file that opens in an image viewer."),
-    "too_many_requests": (429, "That was too much at once", "Too many requests came in a short time.",
-                          "Wait a minute, then try again."),
-    "internal_error": (500, "Something went wrong on our side", "What you asked for was not finished.",
-                       "Try again. If it happens once more, the server's log holds the reason."),
-    "unavailable": (503, "Not ready at the moment", "The server cannot do this now.",
-                    "Follow the message above, then try again."),
-    "bad_model": (503, "There is no model to inspect with", "The model file is missing or cannot be used.",
-                  "Train a model with `python training.py`, or set FLAWSIGHT_MODEL to another file."),
-    "record_error": (503, "The history cannot be used", "It could not be read or written.",
-                     "Look after the disk or the database that the message names, then try again."),
-    "busy": (503, "Too many inspections are waiting", "No more are taken on for a moment.",
-             "Try again after the seconds that the header Retry-After names."),
-}  # fmt: skip
+    "bad_request": (
+        400,
+        marked("That request could not be understood"),
+        marked("Something in it was missing or wrong."),
+        marked("Go back to the start page and choose the image again."),
+    ),
+    "bad_body": (
+        400,
+        marked("What was sent does not fit"),
+        marked("The JSON lacks something, or holds what is not meant."),
+        marked("The message names the place. Correct it and send the request again."),
+    ),
+    "bad_filter": (
+        400,
+        marked("This filter means nothing"),
+        marked("A value in the address cannot be understood."),
+        marked("The message names the value. Correct it, or start again without a filter."),
+    ),
+    "bad_review": (
+        400,
+        marked("This answer cannot be filed"),
+        marked("It contradicts itself or the picture."),
+        marked("The message says what to change. Change it and send the answer again."),
+    ),
+    "bad_lot": (
+        400,
+        marked("This lot cannot be kept like that"),
+        marked("Something is missing or contradicts itself."),
+        marked("The message says what to change. Change it and send the lot again."),
+    ),
+    "bad_plan": (
+        400,
+        marked("There is no sampling plan for that"),
+        marked("The tables of ISO 2859-1 lack these values."),
+        marked("The message names the values there are. Choose one of them."),
+    ),
+    "empty_upload": (
+        400,
+        marked("No image arrived"),
+        marked("The request holds no file, or one of zero bytes."),
+        marked("Send the image in the form field 'file'."),
+    ),
+    "too_small": (
+        400,
+        marked("The image is too small"),
+        marked("It has too few pixels to see anything."),
+        marked("Send the photo in its original size."),
+    ),
+    "csrf": (
+        400,
+        marked("The form was not ours"),
+        marked("It was not sent from a page of this server, or cookies are off."),
+        marked("Allow cookies for this server, reload the page and send the form again."),
+    ),
+    "sign_in_needed": (
+        401,
+        marked("Sign in first"),
+        marked("Nobody is signed in, or the session has ended."),
+        marked("Open the start page and sign in. Programs send a token."),
+    ),
+    "forbidden": (
+        403,
+        marked("That is not allowed"),
+        marked("The server refused the request."),
+        marked("Open Flawsight directly in a new tab and try from there."),
+    ),
+    "not_allowed": (
+        403,
+        marked("Your role does not reach that far"),
+        marked("The request needs a user with a higher role."),
+        marked("Ask an admin to do it or to change the role."),
+    ),
+    "not_found": (
+        404,
+        marked("There is nothing here"),
+        marked("The address leads nowhere."),
+        marked("Check the address, or find the result under Recent inspections."),
+    ),
+    "method_not_allowed": (
+        405,
+        marked("That does not work here"),
+        marked("This address takes no such request."),
+        marked("Go back to the start page and begin there. Programs find the methods in Allow."),
+    ),
+    "lot_conflict": (
+        409,
+        marked("The lot is in another state"),
+        marked("Somebody was faster, or it is too early for this."),
+        marked("Load the lot again, look at what was done, then decide."),
+    ),
+    "too_large": (
+        413,
+        marked("The image is too large"),
+        marked("The upload is over the limit."),
+        marked("Save the photo smaller, or cut out the part to be inspected, and choose it again."),
+    ),
+    "image_too_large": (
+        413,
+        marked("The image is too large"),
+        marked("It has more bytes or pixels than are accepted."),
+        marked("Save the photo smaller, or cut out the part to be inspected, and choose it again."),
+    ),
+    "unsupported": (
+        415,
+        marked("This is not an image we can read"),
+        marked("The file could not be decoded."),
+        marked("Choose a PNG, JPEG, WebP, BMP, TIFF or GIF file that opens in an image viewer."),
+    ),
+    "not_an_image": (
+        415,
+        marked("This is not an image we can read"),
+        marked("The file could not be decoded."),
+        marked("Choose a PNG, JPEG, WebP, BMP, TIFF or GIF file that opens in an image viewer."),
+    ),
+    "too_many_requests": (
+        429,
+        marked("That was too much at once"),
+        marked("Too many requests came in a short time."),
+        marked("Wait a minute, then try again."),
+    ),
+    "golden_check_needed": (
+        423,
+        marked("Inspection is locked"),
+        marked("The golden parts have not passed."),
+        marked("Open Trust, Golden parts, and run the check."),
+    ),
+    "check_running": (
+        409,
+        marked("That is running already"),
+        marked("The same check was started before."),
+        marked("Wait until it has finished."),
+    ),
+    "bad_golden_part": (
+        400,
+        marked("This golden part cannot be kept"),
+        marked("Something in it does not fit."),
+        marked("The message says what to change."),
+    ),
+    "bad_head": (
+        400,
+        marked("This is no head of a chain"),
+        marked("It is not written like one."),
+        marked("Copy it from a report: the number of a link, a colon, and 64 digits."),
+    ),
+    "internal_error": (
+        500,
+        marked("Something went wrong on our side"),
+        marked("What you asked for was not finished."),
+        marked("Try again. If it happens once more, the server's log holds the reason."),
+    ),
+    "unavailable": (
+        503,
+        marked("Not ready at the moment"),
+        marked("The server cannot do this now."),
+        marked("Follow the message above, then try again."),
+    ),
+    "bad_model": (
+        503,
+        marked("There is no model to inspect with"),
+        marked("The model file is missing or cannot be used."),
+        marked("Train a model with `python training.py`, or set FLAWSIGHT_MODEL to another file."),
+    ),
+    "record_error": (
+        503,
+        marked("The history cannot be used"),
+        marked("It could not be read or written."),
+        marked("Look after the disk or the database that the message names, then try again."),
+    ),
+    "busy": (
+        503,
+        marked("Too many inspections are waiting"),
+        marked("No more are taken on for a moment."),
+        marked("Try again after the seconds that the header Retry-After names."),
+    ),
+}
 # What an error is called that says no more than its status.
 USUAL = {
     400: "bad_request", 401: "sign_in_needed", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
@@ -133,7 +265,8 @@ def known() -> dict[str, int]:
 
 def _words(code: str, status: int) -> tuple[str, str, str]:
     """Title, message, and what to do next."""
-    _, title, message, next_step = PROBLEMS.get(code) or PROBLEMS[_usual(status)]
+    texts = (PROBLEMS.get(code) or PROBLEMS[_usual(status)])[1:]
+    title, message, next_step = (_(text) for text in texts)
     return title, message, next_step
 
 
@@ -160,7 +293,7 @@ def _from_us(error: FlawsightError) -> Response:
 
 def _from_csrf(error: CSRFError) -> Response:
     return answer(
-        400, "The form was not sent from a page of this server, or cookies are switched off.", "csrf"
+        400, _("The form was not sent from a page of this server, or cookies are switched off."), "csrf"
     )
 
 
@@ -170,9 +303,10 @@ def _from_http(error: HTTPException) -> Response:
         return make_response(error.get_response())
     message = None
     if status == 413:
-        message = f"The upload is larger than {service().settings.max_upload_mb:g} MiB."
+        limit = f"{service().settings.max_upload_mb:g}"
+        message = _("The upload is larger than %(limit)s MiB.", limit=limit)
         if (request.content_length or 0) <= service().max_bytes:
-            message = "The form has more fields, or longer ones, than any form of this server."
+            message = _("The form has more fields, or longer ones, than any form of this server.")
     elif status in (400, 403) and error.description != type(error).description:
         message = error.description
     response = answer(status, message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from time import perf_counter
 from typing import cast
 
@@ -15,6 +16,7 @@ from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.pictures import encode_pictures
 from flawsight.inspection.result import Inspection
 from flawsight.records import Record, Store
+from flawsight.records.golden import GoldenParts, Schedule, fingerprint
 from flawsight.settings import Settings
 from flawsight.web.fleet import Fleet, Inspect
 from flawsight.web.metrics import Metrics
@@ -43,6 +45,7 @@ class Service:
         self.max_bytes = int(settings.max_upload_mb * 2**20)
         self.metrics = Metrics()
         self.fleet = Fleet(settings, self.store, self.metrics, inspector)
+        self.golden = GoldenParts(self.store, Schedule.parse(settings.golden))
         self.queue = Queue(cores(), WAITING)
 
     def inspector(self) -> Inspector:
@@ -88,13 +91,17 @@ class Service:
             ImageError: the bytes are no image that can be inspected.
             ModelError: there is no model.
             NoSuchProduct: ``product`` is not on the bench.
+            Locked: the golden parts have not passed.
             Busy: too many are waiting.
             RecordError: it could not be stored.
         """
         inspect = self.fleet.chosen(product)
+        checked = self._require_golden_parts()
         try:
             with self.queue.place(), self.metrics.inside.track_inprogress():
                 inspection, pictures, draw_ms = self.queue.run(lambda: _inspect(inspect, data, name))
+                if checked:
+                    inspection = replace(inspection, method={**inspection.method, "last_check": checked})
                 start = perf_counter()
                 record = self.store.add(inspection, data, pictures, context)
         except Busy:
@@ -104,6 +111,21 @@ class Service:
         self.metrics.filed(inspection.verdict, inspection.timing_ms | {"draw": draw_ms, "store": store_ms})
         self.fleet.follow(record)
         return record
+
+
+    def fingerprint(self) -> str:
+        """Of the models on the bench and their thresholds: another one needs its own check."""
+        setup = self.fleet.models.setup()
+        inspectors = [self.fleet.inspector(model, setup) for model in self.fleet.bench(setup)]
+        return fingerprint([(one.engine.sha256, one.metadata.decision) for one in inspectors])
+
+    def _require_golden_parts(self) -> str:
+        """What the report says of the last check; empty if none is asked for.
+
+        Raises:
+            Locked: the golden parts have not passed.
+        """
+        return self.golden.require(self.fingerprint()) if self.golden.schedule else ""
 
 
 def _inspect(inspect: Inspect, data: bytes, name: str) -> tuple[Inspection, dict[str, bytes], float]:

@@ -1,0 +1,355 @@
+"""Golden parts: known good and known bad ones that must come out right before a shift may inspect.
+
+Their pictures are kept apart from the history, in the store's folder ``golden`` under their hashes, so
+that no retention rule takes them away. What is done with them is a link of the chain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from flawsight.atomic import write_bytes
+from flawsight.errors import FlawsightError, NotFound, SettingsError
+from flawsight.i18n import marked
+from flawsight.inspection.result import VERDICTS, Inspection
+from flawsight.records import links
+from flawsight.records.checks import Check, Checks
+from flawsight.records.store import Store
+from flawsight.records.tables import CheckRow, GoldenRow
+
+FOLDER = "golden"
+MOST = 200  # parts; more would keep the line waiting
+RATIONALE_LENGTH = 500
+_TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+_EVERY = re.compile(r"(?:every\s+)?(\d+(?:\.\d+)?)\s*(?:h|hours?)?", re.IGNORECASE)
+
+
+class BadGoldenPart(FlawsightError):
+    """A golden part, or leave to go on without, that cannot be meant."""
+
+    code = "bad_golden_part"
+    status = 400
+
+
+class Locked(FlawsightError):
+    """The golden parts have not passed, so nothing may be inspected."""
+
+    code = "golden_check_needed"
+    status = 423
+
+
+# Why inspection is locked.
+REASONS = {
+    "no_parts": marked(
+        "Inspection is locked: golden parts must pass first, but there are none. An admin adds them under "
+        "Trust, Golden parts."
+    ),
+    "never": marked(
+        "Inspection is locked until the golden parts have passed with the model and the thresholds that are "
+        "in use now. Run the check under Trust, Golden parts."
+    ),
+    "over": marked(
+        "Inspection is locked: the golden parts last passed before this shift. Run the check under Trust, "
+        "Golden parts."
+    ),
+    "failed": marked(
+        "Inspection is locked: %(failed)s of %(total)s golden parts failed. See under Trust, Golden parts, "
+        "what to do."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When the golden parts must pass again: so many ``hours`` after they did, or at each start of a shift.
+
+    Attributes:
+        starts: minutes after midnight where this computer stands.
+    """
+
+    hours: float = 0.0
+    starts: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str | None) -> Schedule | None:
+        """``every 8 h``, or starts of shifts as ``06:00, 14:00, 22:00``; ``None`` if nothing is asked for.
+
+        Raises:
+            SettingsError: it is neither.
+        """
+        text = (text or "").strip()
+        if not text:
+            return None
+        if (every := _EVERY.fullmatch(text)) and float(every[1]) > 0:
+            return cls(hours=float(every[1]))
+        times = [_TIME.fullmatch(part) for part in re.split(r"[,\s]+", text)]
+        if not all(times):
+            raise SettingsError(
+                "FLAWSIGHT_GOLDEN is %(text)r. Write 'every 8 h', or when shifts start: "
+                "'06:00, 14:00, 22:00'.",
+                text=text,
+            )
+        return cls(starts=tuple(sorted(60 * int(time[1]) + int(time[2]) for time in times if time)))
+
+    def valid_from(self, now: datetime) -> datetime:
+        """A check from before this moment counts no more."""
+        if not self.starts:
+            return now - timedelta(hours=self.hours)
+        local = now.astimezone()
+        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        starts = [
+            (midnight - timedelta(days=day)).replace(hour=start // 60, minute=start % 60)
+            for day in (0, 1)
+            for start in self.starts
+        ]
+        return max(start for start in starts if start <= local).astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class GoldenPart:
+    """A part of known state; ``class_id`` is empty if any class will do."""
+
+    id: int
+    title: str
+    image_sha256: str
+    verdict: str
+    class_id: str
+    source: str
+    added_at: datetime
+    added_by: str
+
+
+@dataclass(frozen=True)
+class State:
+    """Where things stand.
+
+    Attributes:
+        required: whether there is a schedule at all.
+        reason: key of ``REASONS`` if inspection is locked, else empty.
+        last: the latest run or leave that counts for the model in use; ``None`` if there is none.
+    """
+
+    required: bool
+    reason: str
+    last: Check | None
+
+    @property
+    def locked(self) -> bool:
+        return bool(self.reason)
+
+    @property
+    def values(self) -> dict[str, int]:
+        """What the reason's sentence is filled with."""
+        if self.reason != "failed" or self.last is None:
+            return {}
+        outcomes = self.last.result["parts"]
+        return {"failed": sum(not one["passed"] for one in outcomes), "total": len(outcomes)}
+
+
+class GoldenParts:
+    """The golden parts of ``store``. Safe to share between threads and processes.
+
+    Args:
+        schedule: when they must pass; ``None``: never.
+    """
+
+    def __init__(self, store: Store, schedule: Schedule | None) -> None:
+        self.store, self.schedule = store, schedule
+        self.checks = Checks(store)
+        self._folder = store.instance / FOLDER
+
+    def parts(self) -> list[GoldenPart]:
+        """Those in use, in the order they were added."""
+        with self.store.transaction("read") as session:
+            return [_part(row) for row in session.scalars(_in_use())]
+
+    def add(
+        self, image: bytes, title: str, verdict: str, class_id: str, by: str, source: str = ""
+    ) -> GoldenPart:
+        """Keep a picture that must come out as ``verdict``, and as ``class_id`` if that is given.
+
+        Raises:
+            BadGoldenPart: the verdict is none, or there are too many parts.
+        """
+        if verdict not in VERDICTS:
+            raise BadGoldenPart("The expected verdict is one of: %(verdicts)s.", verdicts=", ".join(VERDICTS))
+        digest = hashlib.sha256(image).hexdigest()
+        write_bytes(self._folder / digest, image)
+        with self.store.transaction("write", write=True) as session:
+            rows = list(session.scalars(_in_use()))
+            if any(row.image_sha256 == digest for row in rows):
+                raise BadGoldenPart("This picture is a golden part already. Remove that one first.")
+            if len(rows) >= MOST:
+                raise BadGoldenPart("There are %(most)s golden parts. Remove one first.", most=MOST)
+            row = GoldenRow(
+                title=title, image_sha256=digest, verdict=verdict, class_id=class_id, source=source,
+                added_at=datetime.now(UTC), added_by=by, removed_at=None, removed_by="",
+            )  # fmt: skip
+            session.add(row)
+            session.flush()
+            _link(session, row.id, "added", by, _said(row))
+            return _part(row)
+
+    def remove(self, part_id: int, by: str) -> GoldenPart:
+        """Check this part no more. Its picture is kept, for the runs of before.
+
+        Raises:
+            NotFound: there is no such part.
+        """
+        with self.store.transaction("write", write=True) as session:
+            row = session.get(GoldenRow, part_id)
+            if row is None or row.removed_at:
+                raise NotFound("There is no such golden part; it may have been removed already.")
+            row.removed_at, row.removed_by = datetime.now(UTC), by
+            _link(session, row.id, "removed", by, _said(row))
+            return _part(row)
+
+    def picture(self, part_id: int) -> Path:
+        """The file with the picture as received.
+
+        Raises:
+            NotFound: there is no such part.
+        """
+        with self.store.transaction("read") as session:
+            row = session.get(GoldenRow, part_id)
+        if row is None:
+            raise NotFound("There is no such golden part; it may have been removed already.")
+        return self._folder / row.image_sha256
+
+    def state(self, fingerprint: str, now: datetime | None = None) -> State:
+        """Whether a model and thresholds of this ``fingerprint`` may inspect."""
+        if self.schedule is None:
+            return State(False, "", self._last(fingerprint))
+        last = self._last(fingerprint)
+        if last is None:
+            return State(True, "never" if self.parts() else "no_parts", None)
+        if last.finished_at and last.finished_at < self.schedule.valid_from(now or datetime.now(UTC)):
+            return State(True, "over", last)
+        return State(True, "" if last.passed else "failed", last)
+
+    def require(self, fingerprint: str) -> str:
+        """Stop here unless inspection is unlocked; what a report says of the last check.
+
+        Raises:
+            Locked: the message says why, and what to do.
+        """
+        state = self.state(fingerprint)
+        if state.locked:
+            raise Locked(REASONS[state.reason], **state.values)
+        if state.last is None or state.last.finished_at is None:
+            return ""
+        when = f"{state.last.finished_at:%Y-%m-%d %H:%M} UTC"
+        if state.last.kind == "override":
+            return f"{when}, set aside by {state.last.by}: {state.last.result['rationale']}"
+        return f"{when}, all {len(state.last.result['parts'])} golden parts came out right"
+
+    def check(self, check_id: int, inspect: Callable[[bytes, str], Inspection]) -> Check:
+        """Inspect every part and note what came out; ``check_id`` is of ``checks.begin("golden", ...)``.
+
+        What cannot be inspected has failed. A run that ends in an error says so and unlocks nothing.
+        """
+        parts, outcomes = self.parts(), list[dict[str, Any]]()
+        for part in parts:
+            self.checks.tell(check_id, len(outcomes), len(parts), {"parts": outcomes})
+            outcomes.append(self._outcome(part, inspect))
+        passed = bool(parts) and all(one["passed"] for one in outcomes)
+        self.checks.tell(check_id, len(outcomes), len(parts), {"parts": outcomes})
+        check = self.checks.finish(check_id, passed, {"parts": outcomes})
+        said = {"fingerprint": check.fingerprint, "passed": passed, "parts": outcomes}
+        with self.store.transaction("write", write=True) as session:
+            _link(session, check.id, "checked", check.by, said)
+        return check
+
+    def override(self, fingerprint: str, by: str, rationale: str) -> Check:
+        """Let inspection go on without a passed check, until the next one is due.
+
+        Raises:
+            BadGoldenPart: no rationale was given.
+        """
+        rationale = rationale.strip()
+        if not 10 <= len(rationale) <= RATIONALE_LENGTH:
+            raise BadGoldenPart(
+                "Say in 10 to %(most)s characters why inspection may go on without a passed check.",
+                most=RATIONALE_LENGTH,
+            )
+        now, said = datetime.now(UTC), {"rationale": rationale}
+        row = CheckRow(
+            kind="override", fingerprint=fingerprint, by=by, started_at=now, seen_at=now, finished_at=now,
+            done=0, total=0, passed=True, result=said,
+        )  # fmt: skip
+        with self.store.transaction("write", write=True) as session:
+            session.add(row)
+            session.flush()
+            _link(session, row.id, "override", by, {"fingerprint": fingerprint, **said})
+        found = self._last(fingerprint)
+        assert found is not None
+        return found
+
+    def _last(self, fingerprint: str) -> Check | None:
+        """The latest run that was finished, or leave, for the model in use."""
+        for check in self.checks.log("golden", "override", limit=50):
+            if check.fingerprint == fingerprint and check.passed is not None:
+                return check
+        return None
+
+    def _outcome(self, part: GoldenPart, inspect: Callable[[bytes, str], Inspection]) -> dict[str, Any]:
+        said = {"id": part.id, "title": part.title, "verdict": part.verdict, "class": part.class_id}
+        try:
+            found = inspect(self._read(part.image_sha256), part.title)
+        except FlawsightError as error:
+            return {**said, "passed": False, "error": str(error)}
+        right = found.verdict == part.verdict and part.class_id in ("", found.predicted_class)
+        return {
+            **said,
+            "passed": right,
+            "found_verdict": found.verdict,
+            "found_class": found.predicted_class,
+            "defect_probability": round(found.defect_probability, 4),
+        }
+
+    def _read(self, digest: str) -> bytes:
+        try:
+            content = (self._folder / digest).read_bytes()
+        except OSError:
+            content = b""
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise NotFound(
+                "The picture of this golden part is gone or was altered. Remove the part and add it anew, or "
+                "restore the instance folder from a backup."
+            )
+        return content
+
+
+def fingerprint(models: list[tuple[str, Any]]) -> str:
+    """Of what answers: the hash of each model file on the bench, with its ``Decision``."""
+    return links.sha256([[sha256, asdict(decision)] for sha256, decision in models])
+
+
+def _in_use() -> Any:
+    return select(GoldenRow).where(GoldenRow.removed_at.is_(None)).order_by(GoldenRow.id)
+
+
+def _link(session: Session, ref: int, event: str, by: str, said: dict[str, Any]) -> None:
+    links.append(session, "golden", ref, {"event": event, "by": by, **said})
+
+
+def _said(row: GoldenRow) -> dict[str, Any]:
+    return {
+        "title": row.title, "image_sha256": row.image_sha256, "verdict": row.verdict, "class": row.class_id,
+        "source": row.source,
+    }  # fmt: skip
+
+
+def _part(row: GoldenRow) -> GoldenPart:
+    return GoldenPart(
+        row.id, row.title, row.image_sha256, row.verdict, row.class_id, row.source, row.added_at, row.added_by
+    )

@@ -1,0 +1,254 @@
+"""Trust: the chain over all that is filed, golden parts, agreement with people, and drift."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from flawsight.errors import NotFound
+from flawsight.i18n import gettext as _
+from flawsight.inspection.result import VERDICTS
+from flawsight.records.agreement import PEOPLE, Agreement, agreement
+from flawsight.records.checks import Checks
+from flawsight.records.drift import MOST, RECENT, Drift, drift
+from flawsight.records.golden import BadGoldenPart, GoldenPart
+from flawsight.records.search import Filter, History
+from flawsight.records.verify import BadHead, head, holds, parse_head
+from flawsight.taxonomy import describe
+from flawsight.web.answer import uploaded
+from flawsight.web.auth import current_user, requires
+from flawsight.web.background import start_golden_check, start_verification
+from flawsight.web.history import BadFilter, parse_date
+from flawsight.web.service import service
+from flawsight.web.thumbnails import send_thumbnail
+from flawsight.web.trust_view import (
+    CheckView,
+    ShiftView,
+    agreement_warnings,
+    golden_lines,
+    kappa_text,
+    locked_text,
+    mix_sentence,
+    rate_text,
+)
+from flawsight.web.view import spoken_time
+
+DAYS = 30  # of agreement, unless other days are asked for
+TITLE_LENGTH = 80
+KEEP_S = 3600
+
+bp = Blueprint("trust", __name__, url_prefix="/trust")
+
+
+# --- the chain --------------------------------------------------------------------------------------------
+
+
+@bp.get("")
+def index() -> str:
+    store = service().store
+    kept, problem, held = request.args.get("head", ""), "", None
+    try:
+        held = holds(store, parse_head(kept)) if kept else None
+    except BadHead as error:
+        problem = error.said()
+    checks = Checks(store)
+    return render_template(
+        "trust.html",
+        head=head(store),
+        last=CheckView.of(checks.latest("records")),
+        kept=kept,
+        held=held,
+        problem=problem,
+    )
+
+
+@bp.post("/check")
+@requires("inspector")
+def check() -> AnyResponse:
+    start_verification(service(), signed())
+    return redirect(url_for(".index"), 303)
+
+
+@bp.get("/head.txt")
+def head_file() -> Response:
+    """The head, to be filed where nobody of this computer can change it."""
+    now = datetime.now().astimezone()
+    text = _("Head of the chain of Flawsight's history on %(when)s:", when=now.isoformat(timespec="seconds"))
+    last = head(service().store)
+    said = f"{text}\n\n{last}\n\n" + _(
+        "Check it later: %(command)s", command=f"python -m flawsight verify --head {last}"
+    )
+    response = Response(said + "\n", mimetype="text/plain")
+    response.headers["Content-Disposition"] = f'attachment; filename="flawsight-head-{now:%Y-%m-%d}.txt"'
+    return response
+
+
+# --- golden parts -----------------------------------------------------------------------------------------
+
+
+@bp.get("/golden")
+def golden() -> str:
+    return _golden_page()
+
+
+@bp.post("/golden/check")
+def check_golden() -> AnyResponse:
+    start_golden_check(service(), signed())
+    return redirect(url_for(".golden"), 303)
+
+
+@bp.post("/golden/parts")
+@requires("admin")
+def add_golden() -> AnyResponse | tuple[str, int]:
+    try:
+        part = add_part()
+    except (BadGoldenPart, NotFound) as error:
+        return _golden_page(error.said()), error.status
+    flash(_("%(title)s is a golden part now. It is checked at the next run.", title=part.title))
+    return redirect(url_for(".golden"), 303)
+
+
+@bp.post("/golden/parts/<int:part_id>/remove")
+@requires("admin")
+def remove_golden(part_id: int) -> AnyResponse:
+    part = service().golden.remove(part_id, signed())
+    flash(_("%(title)s is no golden part any more.", title=part.title))
+    return redirect(url_for(".golden"), 303)
+
+
+@bp.post("/golden/override")
+@requires("admin")
+def override() -> AnyResponse | tuple[str, int]:
+    it = service()
+    try:
+        it.golden.override(it.fingerprint(), signed(), request.form.get("rationale", ""))
+    except BadGoldenPart as error:
+        return _golden_page(error.said()), error.status
+    flash(_("Inspection is unlocked until the next check is due. The reason is on record."))
+    return redirect(url_for(".golden"), 303)
+
+
+@bp.get("/golden/parts/<int:part_id>/picture")
+def golden_picture(part_id: int) -> AnyResponse:
+    return send_thumbnail(service().golden.picture(part_id), KEEP_S)
+
+
+def add_part() -> GoldenPart:
+    """The golden part that a form describes: an uploaded picture, or one from the history."""
+    form, it = request.form, service()
+    verdict, class_id = form.get("verdict", ""), form.get("class", "")
+    title = " ".join(form.get("title", "").split())[:TITLE_LENGTH]
+    if wanted := form.get("inspection", "").strip():
+        found = [
+            entry for entry in History(it.store).page(Filter(text=wanted)).entries
+            if wanted.upper() == entry.number or wanted == entry.id
+        ]  # fmt: skip
+        record = it.store.get(found[0].id if found else wanted)
+        upload = record.upload if isinstance(record.upload, bytes) else record.upload.read_bytes()
+        title = title or record.data["image"]["name"]
+        return it.golden.add(upload, title, verdict, class_id, signed(), record.number)
+    image, name = uploaded()
+    if not image:
+        raise BadGoldenPart("Choose a picture, or name an inspection of the history.")
+    it.inspector().inspect_bytes(image, name)  # what cannot be read can never pass
+    return it.golden.add(image, title or name, verdict, class_id, signed())
+
+
+def _golden_page(problem: str = "") -> str:
+    it = service()
+    model_problem = it.model_problem()
+    state = None if model_problem else it.golden.state(it.fingerprint())
+    last = it.golden.checks.latest("golden")
+    classes = [] if model_problem else [describe(name) for name in it.inspector().metadata.classes]
+    return render_template(
+        "trust_golden.html",
+        schedule=it.golden.schedule,
+        starts=[f"{start // 60:02}:{start % 60:02}" for start in it.golden.schedule.starts]
+        if it.golden.schedule
+        else [],
+        state=state,
+        locked=locked_text(state) if state else "",
+        valid=CheckView.of(state.last) if state else None,
+        last=CheckView.of(last),
+        lines=golden_lines(it.golden.parts(), last),
+        log=[CheckView.of(one) for one in it.golden.checks.log("golden", "override")],
+        verdicts=VERDICTS,
+        classes=classes,
+        problem=problem,
+        model_problem=model_problem,
+        form=request.form or {"inspection": request.args.get("inspection", "")},
+    )
+
+
+# --- agreement and drift ----------------------------------------------------------------------------------
+
+
+@bp.get("/agreement")
+def agreement_page() -> str:
+    since, until, found = asked_agreement()
+    return render_template(
+        "trust_agreement.html",
+        since=since.date(),
+        until=(until - timedelta(days=1)).date(),
+        found=found,
+        warnings=agreement_warnings(found),
+        verdicts=VERDICTS,
+        people=PEOPLE,
+        kappa_text=kappa_text,
+        rate_text=rate_text,
+        classes=[(describe(one.class_id).title, one) for one in found.by_class],
+    )
+
+
+@bp.get("/drift")
+def drift_page() -> str:
+    problem = service().model_problem()
+    found = None if problem else asked_drift()
+    return render_template(
+        "trust_drift.html",
+        model_problem=problem,
+        found=found,
+        shifts=[ShiftView.of(shift, found.since.get(name)) for name, shift in found.shifts.items()]
+        if found
+        else [],
+        mix_text=mix_sentence(found.mix) if found and found.mix else "",
+        mix=[(describe(name).title, *shares) for name, shares in found.mix.shares.items()][:12]
+        if found and found.mix
+        else [],
+        span=[spoken_time(moment) for moment in (found.first, found.last) if moment] if found else [],
+        recent=recent_wanted(),
+        sizes=(100, RECENT, 1000, MOST),
+    )
+
+
+def asked_agreement() -> tuple[datetime, datetime, Agreement]:
+    """Begin, end and figures of the days in the address; by default the last ``DAYS``."""
+    tomorrow = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(1)
+    last = parse_date(request.args, "to")
+    until = last + timedelta(days=1) if last else tomorrow
+    since = parse_date(request.args, "from") or until - timedelta(days=DAYS)
+    return since, until, agreement(service().store, since, until)
+
+
+def asked_drift() -> Drift:
+    """Of as many recent inspections as the address says, with the model in use."""
+    metadata = service().inspector().metadata
+    return drift(service().store, f"{metadata.name} {metadata.version}", metadata.reference, recent_wanted())
+
+
+def recent_wanted() -> int:
+    text = request.args.get("n", str(RECENT))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST):
+        raise BadFilter(
+            "%(text)r is no number of inspections. Write a whole number from 1 to %(most)s.",
+            text=text[:20],
+            most=MOST,
+        )
+    return int(text)
+
+
+def signed() -> str:
+    """Who is on record for what is done here."""
+    return current_user().name or "this computer"

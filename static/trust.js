@@ -1,0 +1,27 @@
+// A check that runs: shows how far it is, and the page anew when it has ended.
+"use strict";
+
+const EVERY_MS = 700;
+
+async function follow(area) {
+  const bar = area.querySelector("progress"), said = area.querySelector("[role=status]");
+  for (let failures = 0; failures < 20;) {
+    await new Promise((resolve) => { setTimeout(resolve, EVERY_MS); });
+    try {
+      const response = await fetch(area.dataset.poll, { headers: { Accept: "application/json" } });
+      const { check } = await response.json();
+      if (!check.running) {
+        location.reload();
+        return;
+      }
+      if (check.total) [bar.max, bar.value] = [check.total, check.done];
+      said.textContent = [check.phase, check.total ? `${check.done} / ${check.total}` : "…"].filter(Boolean).join(" ");
+      failures = 0;
+    } catch {
+      failures += 1;
+    }
+  }
+  said.textContent = area.dataset.failed;
+}
+
+for (const area of document.querySelectorAll("[data-poll]")) follow(area);
