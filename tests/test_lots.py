@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing as done_with
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from flawsight.records.pchart import Sampled, p_chart
 from flawsight.records.retention import Retention, Rule
 from flawsight.records.reviews import Answer, Reviews
 from flawsight.records.sampling import BadPlan
+from flawsight.records.verify import verify
 
 # Of 20 parts at level II, code letter C: Ac 1 of 5 at AQL 10, by an arrow Ac 1 of 8 at 6.5.
 LIMITS = {"critical": "none", "major": "10", "unknown": "6.5", "minor": "10"}
@@ -108,10 +111,16 @@ def test_an_undecided_part_holds_acceptance_up_but_not_rejection() -> None:
 
 
 def test_parts_beyond_the_sample_are_told_but_do_not_count() -> None:
-    figures = assessed(looks(*["accept"] * 8, CRITICAL, "review")).figures
-    critical = figures.rows[0]
-    assert (figures.decision, critical.found, critical.beyond, figures.undecided) == ("accept", 0, 1, 0)
-    assert (figures.parts, figures.inspected, figures.nonconforming) == (10, 8, 1)
+    figures = assessed(looks(*["accept"] * 8, MAJOR, MAJOR, "review")).figures
+    major = figures.rows[1]
+    assert (figures.decision, major.found, major.beyond, figures.undecided) == ("accept", 0, 2, 0)
+    assert (figures.parts, figures.inspected, figures.nonconforming) == (11, 8, 2)
+
+
+def test_where_none_is_allowed_one_part_rejects_wherever_it_is_found() -> None:
+    figures = assessed(looks(*["accept"] * 8, CRITICAL)).figures
+    assert figures.decision == "reject"
+    assert (figures.rows[0].found, figures.rows[0].beyond) == (1, 0)
 
 
 def test_every_part_of_a_small_lot_is_inspected() -> None:
@@ -364,6 +373,17 @@ def test_the_seal_of_a_lot_changes_with_what_is_stated(lots: Lots) -> None:
     lot = closed(lots)
     assert lots.get(lot.id).sha256 == lot.sha256
     assert lots.dispose(lot.id, Disposal("accept", "fine"), "Ines").sha256 != lot.sha256
+
+
+def test_whoever_alters_what_was_done_with_a_lot_is_found_out(store: Store, lots: Lots) -> None:
+    lot = closed(lots)
+    lots.dispose(lot.id, Disposal("accept", "fine"), "Ines")
+    assert verify(store).ok
+    with done_with(sqlite3.connect(store.database)) as database, database:
+        database.execute("UPDATE lots SET size = 1, state = 'rejected'")  # is searched, but tells nothing
+        assert lots.get(lot.id).terms.size == 3 and lots.get(lot.id).state == "accepted"
+        database.execute("UPDATE lot_events SET by = 'Eve' WHERE kind = 'closed'")
+    assert not verify(store).ok
 
 
 def test_lots_are_found_page_by_page(lots: Lots) -> None:

@@ -15,11 +15,24 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from flawsight.i18n import marked
 from flawsight.records import sampling
 from flawsight.records.sampling import Plan
 from flawsight.taxonomy import describe
 
 SEVERITIES = ("critical", "major", "unknown", "minor")  # worst first; nobody has rated the unknown ones
+SEVERITY_WORDS = {
+    "critical": marked("Critical"),
+    "major": marked("Major"),
+    "unknown": marked("Not rated"),
+    "minor": marked("Minor"),
+}
+ROW_WORDS = {"accept": marked("Accept"), "reject": marked("Reject"), "open": marked("Not decided")}
+PART_WORDS = {
+    "nonconforming": marked("Nonconforming"),
+    "undecided": marked("Undecided"),
+    "good": marked("Good"),
+}
 UNNAMED = ""  # in place of a class: a part was rejected for no defect that has a name
 
 
@@ -206,7 +219,7 @@ class Assessment:
 def plans(size: int, level: str, limits: Mapping[str, str]) -> dict[str, Plan]:
     """The plan of each severity, worst first.
 
-    Where no part is allowed, one in any sample rejects: that severity looks at the largest of them.
+    Where no part is allowed, one rejects wherever it is found, and the largest sample is looked at.
 
     Raises:
         BadPlan: the tables have no such lot, level or limit, or a severity has none.
@@ -252,6 +265,8 @@ def _row(severity: str, plan: Plan, parts: Sequence[Part]) -> Row:
     sample = parts[: plan.n]
     found = sum(part.severity == severity for part in sample)
     beyond = sum(part.severity == severity for part in parts[plan.n :])
+    if plan.limit == sampling.NONE_ALLOWED:  # our rule, not the standard's: wherever it is found
+        found, beyond = found + beyond, 0
     whole = len(sample) == plan.n and all(part.state != "undecided" for part in sample)
     return Row(severity, plan, found, beyond, "reject" if found >= plan.re else "accept" if whole else "open")
 

@@ -17,7 +17,9 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from flawsight.errors import FlawsightError, NotFound
+from flawsight.i18n import gettext as _
 from flawsight.i18n import marked
+from flawsight.records import links
 from flawsight.records.assessment import Assessment, Figures, Look, assess, plans
 from flawsight.records.catalogue import moment
 from flawsight.records.membership import open_lot
@@ -45,7 +47,7 @@ DISPOSITIONS = {
     "accept": marked("Accept"),
     "reject": marked("Reject"),
     "rework": marked("Rework"),
-    "sort": marked("Sort 100 %"),
+    "sort": marked("Sort all parts"),
 }
 DRAWN = {"random": marked("At random from the whole lot"), "other": marked("Not at random")}
 DEFAULT_LIMITS = {"critical": "none", "major": "2.5", "unknown": "2.5", "minor": "4.0"}
@@ -221,7 +223,7 @@ class Lots:
             row = LotRow(**asdict(terms), state="open")
             session.add(row)
             session.flush()
-            _note(session, row.id, by, "opened")
+            _note(session, row.id, by, "opened", data={"terms": asdict(terms)})
             return _lot(session, row.id)
 
     def get(self, lot_id: int) -> Lot:
@@ -396,6 +398,15 @@ class Lots:
         ]
 
 
+def event_words(event: Event) -> str:
+    """What was done, in the reader's language."""
+    if event.kind == "opened":
+        return _("Opened")
+    if event.kind == "closed":
+        return _("Closed: %(decision)s", decision=_(STATES[DECISIONS[event.decision]]))
+    return _("Disposition: %(disposition)s", disposition=_(DISPOSITIONS[event.decision]))
+
+
 # --- checks ---------------------------------------------------------------------------------------------
 
 
@@ -439,7 +450,7 @@ def _check_decision(decision: str, figures: Figures, rationale: str) -> None:
 
 
 def _row(session: Session, lot_id: int) -> LotRow:
-    row = session.get(LotRow, lot_id)
+    row = session.get(LotRow, lot_id) if lot_id < 2**63 else None  # larger than any id can be
     if row is None:
         raise NotFound("There is no such lot. Look for it in the list of lots.")
     return row
@@ -456,20 +467,14 @@ def _with_events(session: Session, rows: Sequence[LotRow]) -> list[Lot]:
         events[event.lot_id].append(
             Event(event.created_at, event.by, event.kind, event.decision, event.rationale, event.data)
         )
-    return [Lot(row.id, _terms(row), row.state, tuple(events[row.id])) for row in rows]
+    return [_of(row.id, events[row.id]) for row in rows]
 
 
-def _terms(row: LotRow) -> Terms:
-    return Terms(
-        number=row.number,
-        size=row.size,
-        level=row.level,
-        limits=row.limits,
-        part_number=row.part_number,
-        part_revision=row.part_revision,
-        supplier=row.supplier,
-        drawn=row.drawn,
-    )
+def _of(lot_id: int, events: Sequence[Event]) -> Lot:
+    """The lot as its events tell it: they are linked into the chain, the row beside them is for searching."""
+    closed = next((event for event in events if event.kind == "closed"), None)
+    state = DECISIONS[closed.decision] if closed else "open"
+    return Lot(lot_id, Terms(**events[0].data["terms"]), state, tuple(events))
 
 
 def _note(
@@ -481,14 +486,18 @@ def _note(
     rationale: str = "",
     data: dict[str, Any] | None = None,
 ) -> None:
-    now = datetime.now(UTC)
-    session.add(
-        LotEventRow(
-            lot_id=lot_id, created_at=now, by=by, kind=kind, decision=decision, rationale=rationale,
-            data=data or {},
-        )
-    )  # fmt: skip
+    row = LotEventRow(
+        lot_id=lot_id,
+        created_at=datetime.now(UTC),
+        by=by,
+        kind=kind,
+        decision=decision,
+        rationale=rationale,
+        data=data or {},
+    )
+    session.add(row)
     session.flush()
+    links.append(session, "lot", row.id, links.lot_content(row))
 
 
 def _matching(wanted: LotFilter) -> Any:

@@ -214,7 +214,7 @@ class LotEventRow(Base):
     kind: Mapped[str] = mapped_column(String(16))  # opened, closed or disposed
     decision: Mapped[str] = mapped_column(String(16))
     rationale: Mapped[str] = mapped_column(Text)
-    data: Mapped[dict[str, Any]] = mapped_column(JSON)  # of a closing: the figures it was based on
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)  # terms of an opening, figures of a closing
 
 
 class LinkRow(Base):

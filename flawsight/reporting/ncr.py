@@ -1,0 +1,139 @@
+"""A non-conformance report of a lot: what is known is filled in, the rest is left to be written by hand.
+
+A cause is never given: the pictures show what is wrong, not why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reportlab.lib.units import mm
+from reportlab.platypus import Flowable, KeepTogether, Spacer, Table
+
+from flawsight.i18n import gettext as _
+from flawsight.i18n import marked, ngettext, number
+from flawsight.records.assessment import SEVERITY_WORDS, Assessment, Part
+from flawsight.records.lots import Lot
+from flawsight.records.record import Record
+from flawsight.reporting import style
+from flawsight.reporting.drawings import ruled_blank
+from flawsight.reporting.layout import Cell, heading, table
+from flawsight.reporting.lot_report import (
+    GAP,
+    defect_title,
+    disposition,
+    drawn_words,
+    facts,
+    header,
+    part_pictures,
+    print_lot,
+    signature,
+    violated,
+    written,
+)
+from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe
+from flawsight.taxonomy import describe
+
+MAX_PICTURES = 12
+COLUMNS = 3
+PICTURE_HEIGHT = 42 * mm
+ROLES = (marked("Reported by"), marked("Cause and action by"), marked("Closed by"))
+
+
+def build_ncr(lot: Lot, assessment: Assessment, record: Callable[[str], Record]) -> bytes:
+    """The non-conformance report of ``lot``; ``record`` gives the inspection of an id, for its picture."""
+    bad = [part for part in assessment.parts if part.state == "nonconforming"]
+    disposed = lot.disposed
+    said = disposed.data if disposed else {}
+    story: list[Flowable] = [
+        header(_("Non-conformance report"), lot.ncr_number, lot),
+        Spacer(1, 3 * mm), facts(lot), Spacer(1, 2 * mm), _quantity(lot, assessment), Spacer(1, GAP),
+        heading(_("Requirement violated")), Spacer(1, 1 * mm), *_requirement(lot, assessment), Spacer(1, GAP),
+        heading(_("Description")), Spacer(1, 1 * mm), *_description(assessment, bad, record), Spacer(1, GAP),
+        _to_write(_("Containment: what was done at once"), said.get("containment", "")), Spacer(1, GAP),
+        KeepTogether([heading(_("Disposition")), Spacer(1, 2 * mm), disposition(lot)]), Spacer(1, GAP),
+        _to_write(_("Cause: not established by this report"), "", lines=3), Spacer(1, GAP),
+        _to_write(_("Corrective action, reference"), said.get("reference", "")), Spacer(1, GAP),
+        _sign_off(),
+    ]  # fmt: skip
+    return print_lot(
+        story, lot, lot.ncr_number, _("Non-conformance report %(number)s", number=lot.ncr_number)
+    )
+
+
+def _quantity(lot: Lot, assessment: Assessment) -> Table:
+    figures = assessment.figures
+    by = safe((lot.closed or lot.opened).by, 40)
+    quantity = _(
+        "%(bad)s of %(parts)s parts inspected; lot of %(size)s",
+        bad=number(figures.nonconforming),
+        parts=number(figures.parts),
+        size=number(lot.terms.size),
+    )
+    known = (
+        (_("Detected by"), _("%(name)s, with the model; answers of persons count first", name=by)),
+        (_("Quantity nonconforming"), quantity),
+    )
+    cells: list[Cell] = [[paragraph(label, style.LABEL), paragraph(value)] for label, value in known]
+    return table([cells], [0.5, 0.5], [])
+
+
+def _requirement(lot: Lot, assessment: Assessment) -> list[Flowable]:
+    figures = assessment.figures
+    said = violated(figures.rows)
+    if not said:
+        said = [_("No acceptance number was passed; the parts below are nonconforming each for itself.")]
+    if lot.closed and lot.closed.rationale:
+        wrote = _("On closing, %(name)s wrote:", name=safe(lot.closed.by, 48))
+        said.append(f"{wrote} {written(lot.closed.rationale)}")
+    said.append(drawn_words(lot, figures))
+    return [paragraph(text) for text in said]
+
+
+def _description(assessment: Assessment, bad: list[Part], record: Callable[[str], Record]) -> list[Flowable]:
+    story: list[Flowable] = []
+    for bar in assessment.figures.pareto:
+        text = (
+            describe(bar.class_id).description
+            if bar.class_id
+            else _("A part was rejected without a named defect.")
+        )
+        count = ngettext("%(num)s part", "%(num)s parts", bar.parts)
+        title = f"{safe(defect_title(bar.class_id), 60)} ({_(SEVERITY_WORDS[bar.severity])}), {count}"
+        story.append(paragraph(f"<b>{title}:</b> {safe(text, 300)}"))
+    if bad:
+        some = bad[:MAX_PICTURES]
+        story += [Spacer(1, 2 * mm), part_pictures(some, record, "boxes", COLUMNS, PICTURE_HEIGHT)]
+        story.append(
+            paragraph(
+                _("Boxes as the model drew them; they show where to look and measure nothing."), style.SMALL
+            )
+        )
+    if more := bad[MAX_PICTURES:]:
+        numbers = ", ".join(safe(part.looks[0].number) for part in more)
+        story.append(paragraph(f"<b>{_('Nonconforming as well')}:</b> {numbers}", style.SMALL))
+    if not story:
+        story.append(paragraph(_("No inspected part is nonconforming.")))
+    return story
+
+
+def _to_write(title: str, text: str, lines: int = 2) -> KeepTogether:
+    """What is known, or room to write it."""
+    blanks: list[Flowable] = []
+    for _line in range(lines):
+        blanks += [Spacer(1, 3 * mm), ruled_blank(CONTENT_WIDTH)]
+    return KeepTogether(
+        [heading(title), Spacer(1, 1 * mm), *([paragraph(written(text))] if text else blanks)]
+    )
+
+
+def _sign_off() -> KeepTogether:
+    story: list[Flowable] = [heading(_("Sign-off"))]
+    for role in ROLES:
+        story += [
+            Spacer(1, 2 * mm),
+            paragraph(_(role), style.STRONG),
+            Spacer(1, 4 * mm),
+            signature(None, CONTENT_WIDTH),
+        ]
+    return KeepTogether(story)
