@@ -131,6 +131,16 @@ def test_missing_model_is_one_plain_message(part_files: Path, tmp_path: Path) ->
     assert "Traceback" not in result.output
 
 
+def test_thresholds_move_without_another_model(part_files: Path, tiny_model: Path) -> None:
+    scratched = part_files / "deep" / "scratched.png"
+    (usual,) = lines_of(run(scratched, "--model", tiny_model))
+    (lenient,) = lines_of(run(scratched, "--model", tiny_model, "--accept-below", 1, "--reject-from", 1))
+    assert (usual["verdict"], lenient["verdict"]) == ("reject", "accept")
+    assert usual["probabilities"] == lenient["probabilities"]
+    crossed = run(scratched, "--model", tiny_model, "--accept-below", 0.9, "--reject-from", 0.2)
+    assert crossed.exit_code == 2 and "accepted below 0.9 and rejected from 0.2" in crossed.output
+
+
 def test_a_path_is_needed() -> None:
     assert run().exit_code == 2
 

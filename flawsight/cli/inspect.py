@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -51,6 +52,14 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     "--model", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
     help="Model file, .onnx or .pth. [default: FLAWSIGHT_MODEL, or the model that comes with the program]",
 )  # fmt: skip
+@click.option(
+    "--accept-below", type=click.FloatRange(0, 1), metavar="P",
+    help="Accept below this defect probability, instead of the model's own limit.",
+)  # fmt: skip
+@click.option(
+    "--reject-from", type=click.FloatRange(0, 1), metavar="P",
+    help="Reject from this defect probability, instead of the model's own limit; review in between.",
+)  # fmt: skip
 def inspect(
     paths: tuple[Path, ...],
     json_file: Path | None,
@@ -58,6 +67,8 @@ def inspect(
     heatmaps: Path | None,
     pdf: Path | None,
     model: Path | None,
+    accept_below: float | None,
+    reject_from: float | None,
 ) -> None:
     """Inspect image files; a folder stands for all images in it and below it.
 
@@ -68,7 +79,7 @@ def inspect(
     share a name, the names of their folders are put before it. The line lists them under "files".
     """
     settings = load_settings(model=model)
-    inspector = _load(settings)
+    inspector = _moved(_load(settings), accept_below, reject_from)
     files = find_images(paths)
     folders = {"overlay": overlays, "heatmap": heatmaps, "report": pdf}
     wanted = {kind: folder for kind, folder in folders.items() if folder is not None}
@@ -83,6 +94,27 @@ def inspect(
     click.echo(f"{len(files)} images: " + ", ".join(f"{n} {what}" for what, n in verdicts.items()), err=True)
     if verdicts["failed"]:
         sys.exit(1)
+
+
+def _moved(inspector: Inspector, accept_below: float | None, reject_from: float | None) -> Inspector:
+    """The inspector with other thresholds.
+
+    Raises:
+        click.UsageError: parts would be accepted and rejected at once.
+    """
+    own = inspector.metadata.decision
+    accept = own.accept_below if accept_below is None else accept_below
+    reject = own.reject_from if reject_from is None else reject_from
+    if accept > reject:
+        raise click.UsageError(
+            f"Parts would be accepted below {accept} and rejected from {reject}: name an --accept-below "
+            "that is not above --reject-from."
+        )
+    if (accept, reject) == (own.accept_below, own.reject_from):
+        return inspector
+    decision = replace(own, accept_below=accept, reject_from=reject)
+    limits = {"max_bytes": inspector.max_bytes, "max_pixels": inspector.max_pixels}
+    return Inspector(inspector.engine, decision, **limits)
 
 
 def find_images(paths: Sequence[Path]) -> list[Path]:

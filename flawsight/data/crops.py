@@ -84,7 +84,9 @@ class CropSampler(Sampler[list[Draw]]):
         return self.batches
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        rng = np.random.default_rng([self.seed, self.epoch])
+        # On several devices each process draws its own crops.
+        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        rng = np.random.default_rng([self.seed, self.epoch, rank])
         for _ in range(self.batches):
             width = int(rng.choice(list(self.widths), p=list(self.widths.values())))
             count = max(2, self.batch // width**2)
