@@ -20,7 +20,13 @@ COMMANDS = {
     "verify": ("flawsight.cli.verify:verify", "Find what was altered in the history since it was filed."),
     "data": ("flawsight.cli.data:data", "Audit, split and generate datasets."),
     "train": ("flawsight.cli.train:train", "Train a model."),
+    "new-preset": ("flawsight.cli.new_preset:new_preset", "Write a preset for your own pictures."),
+    "compare": ("flawsight.cli.lab:compare", "Train several backbones and compare them."),
+    "ablate": ("flawsight.cli.lab:ablate", "Change one thing of a preset at a time."),
+    "sweep": ("flawsight.cli.lab:sweep", "Accuracy, recall, F1 and cost by threshold."),
+    "show": ("flawsight.cli.show:show", "Draw random pictures with a model's answers."),
     "evaluate": ("flawsight.cli.evaluate:evaluate", "Measure a model on the test split of a manifest."),
+    "benchmark": ("flawsight.cli.benchmark:benchmark", "Measure the published figures again."),
     "card": ("flawsight.cli.card:card", "Write the model card with a run's figures."),
     "export": ("flawsight.cli.export:export", "Write the ONNX twin of a trained model."),
 }

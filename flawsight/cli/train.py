@@ -5,23 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from click_option_group import optgroup
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import Progress, track
 
 from flawsight.data.generate import generate
+from flawsight.data.pictures import SWITCHES
 from flawsight.data.samples import GENERATED_MARK
 from flawsight.errors import FlawsightError
 from flawsight.inspection.operating import Costs
-from flawsight.learning.backbones import BACKBONES
+from flawsight.learning.backbones import BACKBONES, HEADS
 from flawsight.learning.config import TrainConfig
-from flawsight.learning.train import EXPLANATIONS, MODEL, RESULTS
+from flawsight.learning.lab import cross_validation, in_words
+from flawsight.learning.presets import DEFAULT, SHIPPED, load_preset
+from flawsight.learning.train import left_files
 from flawsight.learning.train import train as run
 
 DATASET = Path("Dataset")
@@ -34,6 +39,10 @@ _console = Console(stderr=True)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@optgroup.group("Product", help="What the parts are")
+@optgroup.option(
+    "--preset", default=DEFAULT, help=f"One of {', '.join(SHIPPED)}, or a .toml file; flags given here win."
+)
 @optgroup.group("Data", help="What to learn from")
 @optgroup.option(
     "--data", type=_folder, multiple=True, help="Folder with DAGM/, Magnetic-Tile-Defect/, DeepPCB/ or class "
@@ -49,6 +58,9 @@ _console = Console(stderr=True)
     "--stride", type=click.Choice(["16", "32"]), default="16", help="Pixels per cell of the class map."
 )
 @optgroup.option(
+    "--head", type=click.Choice(HEADS), default=None, help="Layers behind the pooling; the backbone's own."
+)
+@optgroup.option(
     "--pretrained", type=click.Choice(["none", "imagenet"]), default="none", help="imagenet downloads."
 )
 @optgroup.option(
@@ -56,7 +68,9 @@ _console = Console(stderr=True)
 )
 @optgroup.group("Schedule", help="How it learns")
 @optgroup.option("--epochs", type=click.IntRange(1), default=20, help="Most epochs.")
-@optgroup.option("--batches", type=click.IntRange(1), default=200, help="Batches in an epoch.")
+@optgroup.option(
+    "--batches", type=click.IntRange(0), default=200, help="Batches in an epoch; 0: each picture once."
+)
 @optgroup.option("--batch-size", type=click.IntRange(4), default=24, help="Crops in a batch.")
 @optgroup.option(
     "--image-size", type=click.IntRange(64), default=160, help="Side of a crop, pixels; multiple of 32."
@@ -84,6 +98,13 @@ _console = Console(stderr=True)
     default=2,
     help="Pictures with a planted flaw made of each good training tile and board; 0 makes none.",
 )
+@optgroup.option("--class-weights", is_flag=True, help="Let rare classes weigh more in the loss.")
+@optgroup.option(
+    "--augment",
+    type=click.Choice(SWITCHES),
+    multiple=True,
+    help="A change that whole pictures undergo; may be repeated. Only for presets that see them whole.",
+)
 @optgroup.group("Decision", help="Prices for choosing thresholds on the validation split")
 @optgroup.option("--escape-cost", type=float, default=20.0, help="A defective part is accepted.")
 @optgroup.option("--overkill-cost", type=float, default=1.0, help="A good part is rejected.")
@@ -94,12 +115,19 @@ _console = Console(stderr=True)
 @optgroup.group("Run", help="Repeatable and resumable")
 @optgroup.option("--seed", type=int, default=0, help="Of everything random.")
 @optgroup.option(
-    "--run-name", default="unified", help="Folder under runs/ for log, manifest and checkpoints."
+    "--run-name", help="Folder under runs/ for log, manifest and checkpoints; by default the preset's name."
 )
 @optgroup.option("--resume", is_flag=True, help="Go on where the run of this name was interrupted.")
 @optgroup.option(
     "--finish", is_flag=True, help="Train no further: make the model from the best checkpoint so far."
 )
+@optgroup.option(
+    "--tune",
+    type=click.IntRange(0),
+    default=0,
+    help="First try so many other settings in short runs, then train with the best; stopped, it goes on.",
+)
+@optgroup.option("--tune-storage", metavar="URL", help="Database of the search; default: a file in the run.")
 @optgroup.option(
     "--precision",
     type=click.Choice(["auto", "32-true", "bf16-mixed"]),
@@ -107,32 +135,71 @@ _console = Console(stderr=True)
     help="Numbers to compute with; auto takes bf16 where the processor has it.",
 )
 @optgroup.option("--workers", type=click.IntRange(0), default=0, help="Processes that prepare batches.")
-def train(**options: Any) -> None:
-    """Train a unified classifier and leave a model that the web app serves.
+@optgroup.group("Cross-validation", help="Instead of one run; goes on by itself when started again")
+@optgroup.option("--folds", type=click.IntRange(2), help="Train so many times, each part validating once.")
+@optgroup.option("--ensemble", is_flag=True, help="Also join the folds' networks into one model.")
+@click.pass_context
+def train(ctx: click.Context, /, **options: Any) -> None:
+    """Train a classifier and leave a model that the web app serves.
 
     Leaves best_model_unified.pth and .onnx, results_unified.json, charts/ and
-    gradcam_visualization_unified.png. Stop it at any time; --resume goes on.
+    gradcam_visualization_unified.png; another preset has its own name in place of "unified" and its charts
+    in its run's folder. Stop it at any time; --resume goes on.
     """
     logging.basicConfig(format="%(message)s", handlers=[RichHandler(logging.INFO, _console, show_path=False)])
-    costs = Costs(
-        options.pop("escape_cost"),
-        options.pop("overkill_cost"),
-        options.pop("review_cost"),
-        options.pop("prevalence"),
-    )
+    trials, storage = options.pop("tune"), options.pop("tune_storage")
+    config, costs, folds, ensemble = _settings(ctx, options)
+    with _log_file(config.run_folder / "train.log"):
+        if trials:
+            config = _tuned(config, trials, storage)
+        if folds:
+            _cross_validate(config, costs, folds, ensemble)
+            return
+        model = run(config, costs, partial(track, description="Measuring", console=_console))
+    left = left_files(config)
+    click.echo(f"Model:   {model} and {model.with_suffix('.pth')}")
+    click.echo(f"Results: {left.results}, {left.explanations} and the charts in {left.charts}")
+    shipped = Path(config.preset).stem == DEFAULT
+    click.echo("Serve it with: python app.py" + ("" if shipped else f" --model {model}"))
+
+
+def _settings(ctx: click.Context, options: dict[str, Any]) -> tuple[TrainConfig, Costs, int | None, bool]:
+    """What the flags say, and where they are silent, the preset."""
+    preset = load_preset(options["preset"])
+    chosen = {**preset.training, **preset.costs}
+    for name in options.keys() & chosen.keys():
+        if ctx.get_parameter_source(name) == ParameterSource.DEFAULT:
+            options[name] = chosen[name]
+    options = {**preset.training, **options}
+    costs = Costs(*(options.pop(f"{name}_cost") for name in ("escape", "overkill", "review")))
+    costs = replace(costs, prevalence=options.pop("prevalence"))
     if options["image_size"] % 32:
         raise FlawsightError(
             f"--image-size {options['image_size']} is not a multiple of 32; 160 is a good choice."
         )
+    if not options["batches"] and options.get("view") != "whole":
+        raise FlawsightError("--batches 0 is for presets that see whole pictures; name a number of batches.")
     options["stride"] = int(options["stride"])
-    options["data"] = tuple(options["data"]) or _default_data()
-    config = TrainConfig(**options)
-    with _log_file(config.run_folder / "train.log"):
-        model = run(config, costs, partial(track, description="Measuring", console=_console))
-    out = options["out"]
-    click.echo(f"Model:   {model} and {out / MODEL}.pth")
-    click.echo(f"Results: {out / RESULTS}, {out / EXPLANATIONS} and the charts in {out / 'charts'}")
-    click.echo("Serve it with: python app.py")
+    options["head"] = options["head"] or ""
+    options["run_name"] = options["run_name"] or preset.name
+    options["data"] = tuple(options["data"]) or _default_data(preset.name)
+    folds, ensemble = options.pop("folds"), options.pop("ensemble")
+    return TrainConfig(**options), costs, folds, ensemble
+
+
+def _cross_validate(config: TrainConfig, costs: Costs, folds: int, ensemble: bool) -> None:
+    study = cross_validation(config, costs, folds, ensemble)
+    for line in in_words(study.content):
+        click.echo(line)
+    click.echo(f"Figures and charts: {study.file}")
+
+
+def _tuned(config: TrainConfig, trials: int, storage: str | None) -> TrainConfig:
+    from flawsight.learning.tune import tune  # Optuna is loaded only for a search
+
+    config, score = tune(config, trials, storage)
+    click.echo(f"Best validation score of the search: {score:.4f}. Training with its settings ...", err=True)
+    return config
 
 
 @contextmanager
@@ -154,8 +221,10 @@ def _log_file(path: Path) -> Iterator[None]:
         handler.close()
 
 
-def _default_data() -> tuple[Path, ...]:
-    """``Dataset/``, or images drawn for a demonstration."""
+def _default_data(preset: str) -> tuple[Path, ...]:
+    """``Dataset/``, or images drawn for a demonstration; other products have no pictures of their own."""
+    if preset != DEFAULT:
+        raise FlawsightError(f"The preset {preset} needs pictures; name their folder with --data.")
     if DATASET.is_dir():
         return (DATASET,)
     if not (DEMO / GENERATED_MARK).is_file():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
 
 from flawsight.atomic import write_text
-from flawsight.data.samples import Sample
+from flawsight.data.samples import GENERATED, Sample
 from flawsight.errors import DataError
 
 SPLITS = ("train", "val", "test")
@@ -108,6 +110,32 @@ def make_manifest(
         for sample in joined
     )
     return Manifest(entries, tuple(joined), seed)
+
+
+def into_folds(manifest: Manifest, folds: int, fold: int) -> Manifest:
+    """The same test split; of the rest, part ``fold`` of ``folds`` validates and the others train.
+
+    No group is divided, and each part has about the same share of each class. Generated samples always
+    train: a drawn part is no real one.
+
+    Raises:
+        DataError: there are fewer groups than folds.
+    """
+    rows = [i for i, e in enumerate(manifest.entries) if e.split != "test" and GENERATED not in e.dataset]
+    groups = [manifest.entries[i].group for i in rows]
+    if len(set(groups)) < folds:
+        raise DataError(f"There are {len(set(groups))} groups of images for {folds} folds. Take fewer folds.")
+    kinds = [f"{manifest.entries[i].dataset} {manifest.entries[i].label}" for i in rows]
+    parts = StratifiedGroupKFold(folds, shuffle=True, random_state=manifest.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a class with fewer images than folds is missing from some
+        held_out = list(parts.split(rows, kinds, groups))[fold][1]
+    validation = {rows[i] for i in held_out}
+    entries = tuple(
+        entry if entry.split == "test" else replace(entry, split="val" if i in validation else "train")
+        for i, entry in enumerate(manifest.entries)
+    )
+    return replace(manifest, entries=entries)
 
 
 def join_groups(samples: Sequence[Sample], duplicates: Iterable[tuple[Path, Path]]) -> list[Sample]:

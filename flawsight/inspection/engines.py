@@ -47,7 +47,7 @@ class Head:
     @property
     def channels(self) -> int:
         """Of the features that it reads."""
-        return (self.hidden[0] if self.hidden else self.weight).shape[1]
+        return int((self.hidden[0] if self.hidden else self.weight).shape[1])
 
     def at(self, features: Float) -> Head:
         """The one linear layer that this head amounts to for the picture with ``features`` (C, h, w).

@@ -41,13 +41,15 @@ def class_map(features: Float, head: Head) -> Float:
 
     Their mean over the cells is exactly the network's logits.
     """
+    head = head.at(features)
     scores = np.tensordot(head.weight, features, axes=1) + head.bias[:, None, None]
     return np.asarray(scores, np.float32)
 
 
 def cam(features: Float, head: Head, index: int) -> Float:
     """Class activation map of class ``index``, (h, w), >= 0: ``ReLU(W[index] · A)``."""
-    return np.maximum(np.tensordot(head.weight[index], features, axes=1), 0).astype(np.float32)
+    weight = head.at(features).weight[index]
+    return np.maximum(np.tensordot(weight, features, axes=1), 0).astype(np.float32)
 
 
 def cell_probabilities(scores: Float) -> Float:

@@ -6,13 +6,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from flawsight.errors import ModelError
 from flawsight.imaging import sha256
-from flawsight.inspection.engines import Float, Head
-from flawsight.learning.backbones import build
+from flawsight.inspection.engines import Float
+from flawsight.learning.backbones import build, head_in, head_of
 from flawsight.metadata import ModelMetadata
 
 
@@ -27,17 +26,20 @@ class TorchEngine:
         self.metadata = ModelMetadata.from_json(checkpoint["metadata"], str(path))
         if threads:
             torch.set_num_threads(threads)
-        network = build(self.metadata.backbone, len(self.metadata.classes), self.metadata.stride)
+        state, meta = checkpoint["state_dict"], self.metadata
+        network = build(meta.backbone, len(meta.classes), meta.stride, head_in(state))
         try:
-            network.load_state_dict(checkpoint["state_dict"])
+            network.load_state_dict(state)
         except RuntimeError as error:
             raise ModelError(
-                f"The weights in {path} do not fit the network {self.metadata.backbone!r} ({error}). "
-                "Train it again with `python training.py`."
+                "The weights in %(path)s do not fit the network %(backbone)r (%(error)s). Train it "
+                "again with `python training.py`.",
+                path=path,
+                backbone=self.metadata.backbone,
+                error=error,
             ) from error
         self.network = network.eval()
-        state = checkpoint["state_dict"]
-        self.head = Head(_numbers(state["head.weight"]), _numbers(state["head.bias"]))
+        self.head = head_of(network)
 
     def run(self, batch: Float) -> tuple[Float, Float]:
         with torch.inference_mode():
@@ -50,13 +52,11 @@ def _unpack(path: Path, data: bytes) -> dict[str, Any]:
         checkpoint = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and runtime errors alike
         raise ModelError(
-            f"{path} is damaged or no model file ({type(error).__name__}). "
-            "Copy it again, or run `python training.py`."
+            "%(path)s is damaged or no model file (%(kind)s). Copy it again, or run `python "
+            "training.py`.",
+            path=path,
+            kind=type(error).__name__,
         ) from error
     if not isinstance(checkpoint, dict) or not {"metadata", "state_dict"} <= checkpoint.keys():
-        raise ModelError(f"{path} is not a Flawsight model. Use one written by training.py.")
+        raise ModelError("%(path)s is not a Flawsight model. Use one written by training.py.", path=path)
     return checkpoint
-
-
-def _numbers(tensor: torch.Tensor) -> Float:
-    return np.asarray(tensor.detach().float().numpy())

@@ -8,6 +8,23 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Phase:
+    """A step of fine-tuning.
+
+    Attributes:
+        share: of all epochs, beside the other phases' shares.
+        train: ``head``, ``all``, or how many of the last layers that have weights learn.
+        learning_rate: at its begin; it falls by half a cosine.
+        class_weights: whether rare classes weigh more in the loss.
+    """
+
+    share: float
+    train: str
+    learning_rate: float
+    class_weights: bool = False
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One run.
 
@@ -19,7 +36,7 @@ class TrainConfig:
         stride: input pixels per cell of the class map, 16 or 32.
         image_size: side of a training crop in pixels, a multiple of 32; crops keep the native scale.
         epochs: most epochs; an epoch is ``batches`` batches.
-        batches: batches in an epoch.
+        batches: batches in an epoch; 0 shows each picture once, for whole pictures.
         batch_size: crops in a batch.
         learning_rate: peak of the schedule.
         schedule: ``cosine`` or ``plateau``.
@@ -37,6 +54,15 @@ class TrainConfig:
         skip_unreadable: leave out files that cannot be decoded instead of stopping.
         precision: ``auto``, ``32-true`` or ``bf16-mixed``.
         workers: processes that prepare batches; 0 prepares them in the training process.
+        preset: name or file of the preset in ``learning.presets``.
+        view: ``crops`` at native scale, or the ``whole`` picture squeezed to ``image_size``.
+        head: one of ``backbones.HEADS``; empty for the backbone's own.
+        augment: switches of ``data.pictures``, for whole pictures.
+        phases: steps of fine-tuning instead of ``schedule``; none by default.
+        class_weights: whether rare classes weigh more in the loss, all the time.
+        decide: ``costs`` (accept, review and reject by price), ``threshold`` (one limit) or ``identify``.
+        threshold: that limit, or the least probability that names a class.
+        folds, fold: of a cross-validation, and which one is held out for validation; 0 folds for none.
     """
 
     data: tuple[Path, ...] = ()
@@ -64,6 +90,16 @@ class TrainConfig:
     skip_unreadable: bool = False
     precision: str = "auto"
     workers: int = 0
+    preset: str = "unified"
+    view: str = "crops"
+    head: str = ""
+    augment: tuple[str, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    class_weights: bool = False
+    decide: str = "costs"
+    threshold: float = 0.5
+    folds: int = 0
+    fold: int = 0
 
     @property
     def run_folder(self) -> Path:
@@ -74,5 +110,6 @@ class TrainConfig:
         values = asdict(self)
         values["data"] = [path.name for path in self.data]
         values["weights"] = self.weights.name if self.weights else None
+        values["preset"] = Path(self.preset).stem
         del values["out"], values["resume"], values["finish"]
         return values

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from flawsight.atomic import replacing
-from flawsight.inspection.engines import HEAD_KEY, Head
-from flawsight.learning.backbones import CamNet
+from flawsight.inspection.engines import HEAD_KEY
+from flawsight.learning.backbones import CamNet, head_of
 from flawsight.metadata import ONNX_KEY, ModelMetadata
 
 OPSET = 18
@@ -44,8 +44,8 @@ def save_onnx(net: CamNet, metadata: ModelMetadata, path: Path) -> None:
             dynamo=False,
         )
         model = onnx.load(str(temporary))
-        head = Head(net.head.weight.detach().numpy(), net.head.bias.detach().numpy())
-        onnx.helper.set_model_props(model, {ONNX_KEY: metadata.to_json(), HEAD_KEY: head.to_text()})
+        head = head_of(net).to_text()
+        onnx.helper.set_model_props(model, {ONNX_KEY: metadata.to_json(), HEAD_KEY: head})
         onnx.checker.check_model(model)
         onnx.save(model, str(temporary))
 

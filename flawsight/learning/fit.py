@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,16 @@ from flawsight.data.augment import Augmentation
 from flawsight.data.crops import CropDataset, CropSampler
 from flawsight.data.duplicates import near_duplicates
 from flawsight.data.implants import implant
+from flawsight.data.pictures import PictureDataset, PictureSampler
 from flawsight.data.samples import GENERATED, Sample, family
-from flawsight.data.splits import SPLITS, Manifest, make_manifest
+from flawsight.data.splits import SPLITS, Manifest, into_folds, make_manifest
 from flawsight.data.whole import WholeDataset, one_by_one
 from flawsight.errors import DataError, FlawsightError
 from flawsight.imaging import read_image
 from flawsight.learning.backbones import build, check_name, load_imagenet, load_weights
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.module import Classifier, averaging
+from flawsight.learning.presets import DEFAULT, Preset, load_preset
 from flawsight.metadata import Decision, ModelMetadata, Preprocessing
 from flawsight.taxonomy import describe, load_taxonomy
 
@@ -65,7 +69,17 @@ def prepare_data(config: TrainConfig) -> Manifest:
     Raises:
         DataError: an image cannot be decoded (all of them are listed), or a split lacks images.
     """
-    samples = find_samples(config.data)
+    samples, copies = find_pictures(config)
+    return divide(config, samples, copies)
+
+
+def find_pictures(config: TrainConfig) -> tuple[list[Sample], list[tuple[Path, Path]]]:
+    """The samples under the preset's classes, and the pairs of files that are near copies.
+
+    Raises:
+        DataError: an image cannot be decoded (all of them are listed), or has a class of no preset.
+    """
+    samples = load_preset(config.preset).relabel(find_samples(config.data))
     unreadable = _unreadable(samples)
     if unreadable and not config.skip_unreadable:
         listed = "\n  ".join(f"{path}: {reason}" for path, reason in unreadable.items())
@@ -74,8 +88,18 @@ def prepare_data(config: TrainConfig) -> Manifest:
             "Replace or remove them, or leave them out with --skip-unreadable."
         )
     samples = [s for s in samples if s.path not in unreadable and s.mask not in unreadable]
-    copies = [(a, b) for a, b, _ in near_duplicates(sorted({s.path for s in samples}))]
+    return samples, [(a, b) for a, b, _ in near_duplicates(sorted({s.path for s in samples}))]
+
+
+def divide(config: TrainConfig, samples: list[Sample], copies: list[tuple[Path, Path]]) -> Manifest:
+    """The division that ``config`` asks for.
+
+    Raises:
+        DataError: a split lacks images.
+    """
     manifest = make_manifest(samples, config.seed, config.data, copies)
+    if config.folds:
+        manifest = into_folds(manifest, config.folds, config.fold)
     for split in SPLITS:
         if not manifest.split(split):
             raise DataError(
@@ -85,8 +109,10 @@ def prepare_data(config: TrainConfig) -> Manifest:
     return manifest
 
 
-def model_classes(samples: list[Sample]) -> tuple[str, ...]:
-    """The class list of a model: the whole taxonomy for the unified families, else what is there."""
+def model_classes(samples: list[Sample], preset: Preset | None = None) -> tuple[str, ...]:
+    """The class list of a model: the preset's, the taxonomy for the unified families, else what is there."""
+    if preset and preset.classes:
+        return tuple(name for name in preset.classes if any(s.class_id == name for s in samples))
     families = {family(s.dataset) for s in samples}
     present, unified = {s.class_id for s in samples}, load_taxonomy()
     if families <= set(ADAPTERS) and present <= unified.keys():
@@ -94,8 +120,12 @@ def model_classes(samples: list[Sample]) -> tuple[str, ...]:
     return tuple(sorted(present))
 
 
-def fit(config: TrainConfig) -> FitResult:
+def fit(
+    config: TrainConfig, manifest: Manifest | None = None, callbacks: Sequence[Callback] = ()
+) -> FitResult:
     """Train, or go on with an interrupted run, and return the best averaged weights.
+
+    ``manifest`` is the division, where it is known already; ``callbacks`` watch beside the usual ones.
 
     Raises:
         DataError, ModelError: see ``prepare_data`` and ``backbones``.
@@ -103,7 +133,7 @@ def fit(config: TrainConfig) -> FitResult:
     """
     check_name(config.backbone)  # reading all images takes minutes; say this first
     L.seed_everything(config.seed, verbose=False)
-    manifest = prepare_data(config)
+    manifest = manifest or prepare_data(config)
     folder = config.run_folder
     last, history = folder / "checkpoints" / "last.ckpt", folder / "csv" / "metrics.csv"
     _settle_run_folder(config, manifest, last)
@@ -112,7 +142,7 @@ def fit(config: TrainConfig) -> FitResult:
 
     metadata = initial_metadata(config, manifest)
     train, validation = manifest.split("train"), real_samples(manifest.split("val"))
-    net = build(config.backbone, len(metadata.classes), config.stride)
+    net = build(config.backbone, len(metadata.classes), config.stride, config.head)
     if config.pretrained == "imagenet":
         load_imagenet(net, config.backbone)
     if config.weights:
@@ -121,12 +151,11 @@ def fit(config: TrainConfig) -> FitResult:
     if config.implants and not config.finish:
         train = train + implant(train, folder / "implants", config.seed, config.implants, log.info)
 
-    crops = CropDataset(train, metadata.classes, metadata.preprocessing, config.stride, Augmentation())
-    sampler = CropSampler(train, config.batch_size, config.image_size, config.batches, config.seed)
+    dataset, sampler = _training_batches(config, metadata, train)
     wholes = WholeDataset(validation, metadata.classes, metadata.preprocessing, config.stride)
     loaders = (
         DataLoader(
-            crops, batch_sampler=sampler, num_workers=config.workers, persistent_workers=config.workers > 0
+            dataset, batch_sampler=sampler, num_workers=config.workers, persistent_workers=config.workers > 0
         ),
         DataLoader(wholes, batch_size=1, collate_fn=one_by_one, num_workers=0),
     )
@@ -135,29 +164,49 @@ def fit(config: TrainConfig) -> FitResult:
         metadata,
         config,
         [s.dataset for s in validation],
-        config.epochs * config.batches,
+        config.epochs * len(sampler),
+        class_balance(train, metadata.classes),
     )
     trainer = L.Trainer(
         default_root_dir=folder,
         max_epochs=config.epochs,
         precision=_precision(config.precision),  # type: ignore[arg-type]
         plugins=[WholeCheckpoints()],
-        callbacks=_callbacks(config),
+        callbacks=[*_callbacks(config), *callbacks],
         logger=[
             TensorBoardLogger(folder, name="", version="tensorboard"),
             CSVLogger(folder, name="", version="csv"),
         ],
         gradient_clip_val=2.0,
         num_sanity_val_steps=0,
-        log_every_n_steps=min(50, config.batches),
+        use_distributed_sampler=False,  # ours knows of several devices
+        log_every_n_steps=min(50, len(sampler)),
         enable_model_summary=False,
     )
     if not config.finish:
         _set_history_aside(history)
         trainer.fit(module, *loaders, ckpt_path=last if config.resume and last.is_file() else None)
+        history.touch()  # a run that was complete already logs nothing more
     state = torch.load(last.with_name("best.ckpt"), map_location="cpu", weights_only=True)["state_dict"]
     net_state = {k.removeprefix("net."): v for k, v in state.items() if k.startswith("net.")}
     return FitResult(net_state, metadata, manifest, history)
+
+
+def _training_batches(
+    config: TrainConfig, metadata: ModelMetadata, train: list[Sample]
+) -> tuple[CropDataset | PictureDataset, CropSampler | PictureSampler]:
+    pre, batch, size = metadata.preprocessing, config.batch_size, config.image_size
+    if config.view == "whole":
+        pictures = PictureDataset(train, metadata.classes, pre, config.augment)
+        return pictures, PictureSampler(len(train), batch, size, config.seed, config.batches)
+    crops = CropDataset(train, metadata.classes, pre, config.stride, Augmentation())
+    return crops, CropSampler(train, batch, size, config.batches, config.seed)
+
+
+def class_balance(train: list[Sample], classes: tuple[str, ...]) -> list[float]:
+    """Weight of each class so that all weigh the same together; 1 for one that is not there."""
+    count = Counter(sample.class_id for sample in train)
+    return [len(train) / (len(count) * count[name]) if count[name] else 1.0 for name in classes]
 
 
 def real_samples(samples: list[Sample]) -> list[Sample]:
@@ -167,19 +216,22 @@ def real_samples(samples: list[Sample]) -> list[Sample]:
 
 def initial_metadata(config: TrainConfig, manifest: Manifest) -> ModelMetadata:
     """What is known of the model before its first step."""
-    classes = model_classes(list(manifest.samples))
-    located = any(s.mask is not None or s.boxes for s in manifest.samples)
+    preset = load_preset(config.preset)
+    classes = model_classes(list(manifest.samples), preset)
+    whole = config.view == "whole"
+    located = not whole and any(s.mask is not None or s.boxes for s in manifest.samples)
     return ModelMetadata(
-        name=config.run_name,
+        name=config.run_name.replace("/", " "),
         version="0",
         backbone=config.backbone,
         classes=classes,
         defects=tuple(name for name in classes if describe(name).is_defect),
         stride=config.stride,
-        preprocessing=Preprocessing(),
+        preprocessing=Preprocessing(fixed_size=config.image_size if whole else 0),
         decision=Decision(pooling="top_cells" if located else "mean"),
         manifest_sha256=manifest.sha256,
         seed=config.seed,
+        product=preset.product() if preset.name != DEFAULT else {},
     )
 
 
@@ -193,8 +245,10 @@ def _settle_run_folder(config: TrainConfig, manifest: Manifest, last: Path) -> N
             f"Run {config.run_name!r} has no checkpoint yet. Train it without --finish first."
         )
     if going_on and settings.is_file() and last.is_file():
-        before = json.loads(settings.read_text())
-        changed = sorted(k for k in described if before.get(k) != json.loads(json.dumps(described[k])))
+        # A run of before a setting was there ran as its default does now.
+        before = {f.name: f.default for f in fields(TrainConfig)} | json.loads(settings.read_text())
+        now = json.loads(json.dumps(described))
+        changed = sorted(k for k in now if json.loads(json.dumps(before.get(k))) != now[k])
         if changed:
             raise FlawsightError(
                 f"Run {config.run_name!r} was started with other values of: {', '.join(changed)}. Resume it "

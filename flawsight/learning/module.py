@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any
 
 import lightning as L
@@ -16,6 +17,7 @@ from flawsight.data.crops import IGNORE
 from flawsight.inspection.decide import answer
 from flawsight.learning.backbones import CamNet
 from flawsight.learning.config import TrainConfig
+from flawsight.learning.phases import learning_rate, let_learn, phase_at
 from flawsight.learning.scores import DatasetScores, score_by_dataset
 from flawsight.metadata import ModelMetadata
 
@@ -31,10 +33,17 @@ class Classifier(L.LightningModule):
         config: learning rate, schedule, loss weight.
         datasets: dataset name of each validation sample, in loader order.
         steps: optimizer steps of the whole run.
+        balance: (K,) weight of each class in the loss, used where ``class_weights`` are asked for.
     """
 
     def __init__(
-        self, net: CamNet, metadata: ModelMetadata, config: TrainConfig, datasets: Sequence[str], steps: int
+        self,
+        net: CamNet,
+        metadata: ModelMetadata,
+        config: TrainConfig,
+        datasets: Sequence[str],
+        steps: int,
+        balance: Sequence[float] = (),
     ) -> None:
         super().__init__()
         self.net = net
@@ -45,7 +54,19 @@ class Classifier(L.LightningModule):
         self.defect: Tensor
         flags = torch.tensor([name in metadata.defects for name in metadata.classes])
         self.register_buffer("defect", flags, persistent=False)
+        self.balance: Tensor
+        self.register_buffer("balance", torch.tensor(balance), persistent=False)
         self._answers: list[tuple[np.ndarray, int]] = []
+        self._epoch_began = 0.0
+
+    def on_train_epoch_start(self) -> None:
+        self._epoch_began = perf_counter()
+        if self.config.phases:
+            phase, _ = phase_at(self.config.phases, self.current_epoch / self.config.epochs)
+            let_learn(self.net.backbone, phase.train)
+
+    def on_train_epoch_end(self) -> None:
+        self.log("epoch_seconds", perf_counter() - self._epoch_began)
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         # Dropout of a step depends on seed and step alone, so that a resumed run repeats it. Once an epoch
@@ -68,7 +89,7 @@ class Classifier(L.LightningModule):
             # whichever cells are the most suspicious by chance, against what those cells are told.
             judged = known & ~located(batch["cells"], self.defect)
         if judged.any():
-            loss = loss + nn.functional.nll_loss(log_answer[judged], batch["label"][judged])
+            loss = loss + nn.functional.nll_loss(log_answer[judged], batch["label"][judged], self._weights())
         right = (log_answer.argmax(1) == batch["label"])[known].float()
         size = int(known.sum())
         self.log(
@@ -79,6 +100,12 @@ class Classifier(L.LightningModule):
                 "train_accuracy", right.mean(), on_step=False, on_epoch=True, prog_bar=True, batch_size=size
             )
         return loss
+
+    def _weights(self) -> Tensor | None:
+        phases = self.config.phases
+        phase = phase_at(phases, self.current_epoch / self.config.epochs)[0] if phases else None
+        wanted = self.config.class_weights or (phase is not None and phase.class_weights)
+        return self.balance if wanted else None
 
     def validation_step(self, batch: dict[str, Any], _: int) -> None:
         logits, features = self.net(batch["image"])
@@ -113,6 +140,12 @@ class Classifier(L.LightningModule):
             ],
             lr=self.config.learning_rate,
         )
+        if self.config.phases:
+            phases = torch.optim.lr_scheduler.LambdaLR(
+                optimizer,
+                lambda step: learning_rate(self.config.phases, step / self.steps) / self.config.learning_rate,
+            )
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": phases, "interval": "step"}}
         if self.config.schedule == "plateau":
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
                 optimizer, mode="max", factor=0.5, patience=3

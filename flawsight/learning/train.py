@@ -37,6 +37,7 @@ from flawsight.metadata import ModelMetadata
 
 log = logging.getLogger(__name__)
 
+RESULTS = "results_unified.json"  # of the default preset
 _VERSIONED = ("torch", "lightning", "efficientnet-pytorch", "timm", "onnx", "onnxruntime", "numpy")
 _SHOWN = 8  # rows of the picture grid
 
@@ -197,7 +198,12 @@ def _leave_charts(
     charts.draw_class_distribution(counts(result.manifest), folder)
     charts.draw_confusion(measured["confusion"], folder)
     charts.draw_per_dataset(measured["datasets"], folder)
-    charts.draw_decisions(measured["curves"], metadata.decision, costs, folder)
+    curves = measured["curves"]
+    if metadata.defects:
+        charts.draw_decisions(curves, metadata.decision, costs, folder)
+    else:
+        confidence, right = np.array(curves["confidence"]), np.array(curves["right"], bool)
+        charts.draw_reliability(confidence, right, folder / "reliability.png")
     charts.draw_explanations(Inspector(engine), showcase(result.manifest), target.explanations)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from flawsight.data.adapters import dagm, deeppcb, folders, magnetic_tile
+from flawsight.data.adapters import boxed, dagm, deeppcb, folders, magnetic_tile
 from flawsight.data.samples import GENERATED, GENERATED_MARK, Sample
 from flawsight.errors import DataError
 
@@ -19,7 +19,7 @@ ADAPTERS = {"DAGM": dagm, "Magnetic Tile": magnetic_tile, "DeepPCB": deeppcb}
 
 
 def find_samples(roots: Sequence[Path]) -> list[Sample]:
-    """All samples below ``roots``: the three unified families, else plain class folders.
+    """All samples below ``roots``: the unified families, else pictures with boxes, else class folders.
 
     Raises:
         DataError: a root is missing, or nothing in it has a known layout.
@@ -37,7 +37,8 @@ def find_samples(roots: Sequence[Path]) -> list[Sample]:
         known = [(adapter, place) for adapter, place in places if place is not None]
         here = [sample for adapter, place in known for sample in adapter.samples(place)]
         if not known:
-            here = folders.samples(root)
+            parts = boxed.find(root)
+            here = boxed.samples(root, parts) if parts else folders.samples(root)
         # Two roots may use the same file numbers for different parts, and a drawn part is no real one.
         kind = f" {GENERATED}" if (root / GENERATED_MARK).is_file() else ""
         found += [replace(s, group=f"{number}/{s.group}", dataset=s.dataset + kind) for s in here]

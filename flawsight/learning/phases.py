@@ -1,0 +1,43 @@
+"""Fine-tuning in steps: which layers learn, and how fast, in which epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import nn
+
+from flawsight.learning.config import Phase
+
+
+def phase_at(phases: Sequence[Phase], progress: float) -> tuple[Phase, float]:
+    """The phase at ``progress`` (0..1) of the run, and how far it has come itself (0..1)."""
+    total = sum(phase.share for phase in phases)
+    begin = 0.0
+    for phase in phases:
+        length = phase.share / total
+        if progress < begin + length - 1e-9:
+            return phase, (progress - begin) / length
+        begin += length
+    return phases[-1], 1.0
+
+
+def learning_rate(phases: Sequence[Phase], progress: float) -> float:
+    """Half a cosine within each phase, down to a twentieth."""
+    phase, done = phase_at(phases, progress)
+    return phase.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def let_learn(backbone: nn.Module, train: str) -> None:
+    """Freeze the backbone but for its last layers; see ``Phase.train``.
+
+    A frozen batch norm keeps its statistics, too. A layer is a module that owns weights.
+    """
+    layers = [layer for layer in backbone.modules() if list(layer.parameters(recurse=False))]
+    awake = {"head": 0, "all": len(layers)}[train] if train in ("head", "all") else int(train)
+    for number, layer in enumerate(reversed(layers)):
+        learns = number < awake
+        for parameter in layer.parameters(recurse=False):
+            parameter.requires_grad_(learns)
+        if not learns:
+            layer.eval()

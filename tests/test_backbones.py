@@ -1,0 +1,144 @@
+"""Every backbone gives one map of features, and its head explains what it answers."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from flawsight.errors import ModelError, WeightsUnavailable
+from flawsight.inspection import explain
+from flawsight.inspection.engines import Head, load_engine
+from flawsight.learning.backbones import (
+    BACKBONES,
+    CamNet,
+    build,
+    head_of,
+    join,
+    load_imagenet,
+    nearest_stride,
+)
+from flawsight.learning.export import save_onnx, save_torch
+from flawsight.metadata import ModelMetadata
+
+META = ModelMetadata("test", "1", "compact", ("good", "bent", "cracked"), ("bent", "cracked"), 16)
+
+
+@pytest.fixture(scope="module")
+def compact() -> CamNet:
+    """The custom CNN, whose head has two layers, after a look at a few images."""
+    torch.manual_seed(0)
+    net = build("compact", 3).train()
+    with torch.no_grad():
+        for _ in range(20):
+            net(torch.randn(4, 3, 64, 64))
+    return net.eval()
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(
+    ("name", "stride"), [(name, stride) for name, row in BACKBONES.items() for stride in row.strides]
+)
+def test_each_backbone_gives_a_cell_for_each_stride_of_pixels(name: str, stride: int) -> None:
+    with torch.device("meta"):  # shapes alone: nothing is computed
+        net = build(name, 3, stride, "linear").eval()
+        logits, features = net(torch.zeros(2, 3, 160, 96))
+    assert logits.shape == (2, 3)
+    assert features.shape == (2, BACKBONES[name].channels, 160 // stride, 96 // stride)
+
+
+def test_a_stride_that_a_backbone_cannot_have_is_refused_with_the_one_it_has() -> None:
+    with pytest.raises(ModelError, match="--stride 32"):
+        build("xception", 3, 16)
+    assert nearest_stride("xception", 16) == 32 and nearest_stride("resnet50", 16) == 16
+
+
+def test_a_backbone_without_published_weights_says_so(compact: CamNet) -> None:
+    with pytest.raises(WeightsUnavailable, match="No ImageNet weights are published for compact"):
+        load_imagenet(compact, "compact")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_class_map_of_two_layers_averages_to_the_logits(compact: CamNet, seed: int) -> None:
+    with torch.no_grad():
+        logits, features = compact(noise(2, 3, 96, 128, seed=seed))
+        torch.testing.assert_close(compact.class_map(features).mean((2, 3)), logits, rtol=1e-4, atol=1e-5)
+    ours = explain.class_map(features[0].numpy(), head_of(compact)).mean(axis=(1, 2))
+    np.testing.assert_allclose(ours, logits[0].numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_our_cam_of_two_layers_is_hook_based_grad_cam(compact: CamNet, seed: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library imports what its own dependencies deprecate
+        from pytorch_grad_cam import GradCAM
+        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    class Logits(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return compact(image)[0]  # type: ignore[no-any-return]
+
+    wrapped = Logits()
+    wrapped.net = compact
+    image = noise(1, 3, 160, 128, seed=seed)
+    with torch.no_grad():
+        _, features = compact(image)
+    # The class whose map is the strongest: an empty map would agree with anything.
+    maps = [explain.cam(features[0].numpy(), head_of(compact), k) for k in range(3)]
+    index = int(np.argmax([cells.max() for cells in maps]))
+    with GradCAM(wrapped, [compact.backbone]) as library:
+        theirs = library(image, [ClassifierOutputTarget(index)])[0]
+    assert theirs.max() > 0 and maps[index].max() > 0
+    ours = torch.nn.functional.interpolate(
+        torch.from_numpy(maps[index])[None, None], (160, 128), mode="bilinear"
+    )
+    assert np.corrcoef(ours.numpy().ravel(), theirs.ravel())[0, 1] > 0.999
+
+
+def test_a_head_of_two_layers_survives_export_in_both_files(compact: CamNet, tmp_path: Path) -> None:
+    save_torch(compact, META, tmp_path / "model.pth")
+    save_onnx(compact, META, tmp_path / "model.onnx")
+    batch = noise(2, 3, 96, 160).numpy()
+    results = [load_engine(tmp_path / f"model.{suffix}") for suffix in ("pth", "onnx")]
+    (first, features), (second, others) = (engine.run(batch) for engine in results)
+    np.testing.assert_allclose(first, second, atol=1e-4)
+    np.testing.assert_allclose(features, others, atol=1e-4)
+    for engine in results:
+        assert engine.head.channels == 256 and engine.head.hidden is not None
+        explained = explain.class_map(features[0], engine.head).mean(axis=(1, 2))
+        np.testing.assert_allclose(explained, first[0], atol=1e-4)
+
+
+def test_a_head_text_that_does_not_fit_its_shape_is_refused() -> None:
+    text = Head(np.ones((2, 4), np.float32), np.zeros(2, np.float32), _layer(4, 3)).to_text()
+    assert text.startswith("3,4:")
+    with pytest.raises(ValueError, match="do not fit 5 classes"):
+        Head.from_text(text, 5)
+
+
+def _layer(units: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.ones((units, channels), np.float32), np.zeros(units, np.float32)
+
+
+def test_an_ensemble_answers_the_mean_of_its_members_and_is_saved_as_one(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    members = [build("compact", 3, 16, "linear").eval() for _ in range(3)]
+    whole = join(members).eval()
+    image = noise(1, 3, 64, 64)
+    with torch.no_grad():
+        mean = torch.stack([net(image)[0] for net in members]).mean(0)
+        torch.testing.assert_close(whole(image)[0], mean, rtol=1e-4, atol=1e-5)
+    named = ModelMetadata(**{**vars(META), "backbone": "3x compact"})
+    save_torch(whole, named, tmp_path / "model.pth")
+    np.testing.assert_allclose(load_engine(tmp_path / "model.pth").run(image.numpy())[0], mean, atol=1e-4)
+
+
+def test_networks_with_two_layer_heads_do_not_join(compact: CamNet) -> None:
+    with pytest.raises(ModelError, match="--head linear"):
+        join([compact, compact])
