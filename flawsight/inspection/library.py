@@ -253,7 +253,7 @@ def _read(path: Path, changed: int, size: int) -> tuple[str, ModelMetadata | Non
     except ValueError as error:
         return digest, None, f"Its texts cannot be used: {error}"
     except ModelError as error:
-        return digest, None, str(error)
+        return digest, None, str(error).replace(str(path), path.name)
 
 
 def read_metadata(path: Path) -> ModelMetadata:

@@ -1,0 +1,467 @@
+"""Several models: installed, switched, rolled back, in the shadow, side by side, with moved thresholds."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from model_files import furnish, lenient, model_bytes, results_of, write_study
+from tiny_parts import tiny_onnx
+from web_client import close, cracked, encoded, post_file, settings_in, surface, token
+from werkzeug.datastructures import FileStorage
+from werkzeug.test import TestResponse, encode_multipart
+
+from flawsight.inspection.familiarity import KnownParts
+from flawsight.inspection.library import Library
+from flawsight.inspection.operating import Costs, Curves, clopper_pearson
+from flawsight.inspection.tiny import METADATA
+from flawsight.metadata import ONNX_KEY, ModelMetadata
+from flawsight.records import Store
+from flawsight.records.models import Models
+from flawsight.records.reviews import Answer, Reviews
+from flawsight.records.shadows import mcnemar
+from flawsight.web import create_app
+from flawsight.web.charts import Axis, Series, line_chart, top_of
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a shipped model, its results, a lenient model beside it, and an empty history."""
+    folder = tmp_path_factory.mktemp("empty")
+    furnish(folder)
+    Store(folder / "instance").close()
+    return folder
+
+
+@pytest.fixture
+def home(empty: Path, tmp_path: Path) -> Path:
+    """A copy of it for one test."""
+    return Path(shutil.copytree(empty, tmp_path, dirs_exist_ok=True))
+
+
+@pytest.fixture
+def app(home: Path) -> Iterator[Flask]:
+    app = create_app(settings_in(home))
+    yield app
+    app.extensions["flawsight"].fleet.close()
+    close(app)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def change(client: FlaskClient, do: str, key: str = "lenient", **fields: object) -> TestResponse:
+    return client.post(f"/api/v1/models/{key}/changes", json={"do": do, "why": "a trial", **fields})
+
+
+def inspected(client: FlaskClient, pixels: np.ndarray | None = None, **fields: str) -> dict[str, Any]:
+    data = encoded(cracked() if pixels is None else pixels)
+    answer = post_file(client, "/api/v1/inspections", data, "part.png", **fields)
+    assert answer.status_code == 201, answer.text
+    return answer.json or {}
+
+
+def send_model(client: FlaskClient, data: bytes, name: str = "new.onnx", **fields: Any) -> TestResponse:
+    parts = {"why": "a trial", "file": FileStorage(BytesIO(data), filename=name), **fields}
+    boundary, body = encode_multipart(parts)
+    kind = f"multipart/form-data; boundary={boundary}"
+    return client.post("/api/v1/models", data=body, content_type=kind)
+
+
+def problem(answer: TestResponse) -> str:
+    """The message of a refused request."""
+    assert answer.status_code == 400, answer.text
+    return json.dumps(answer.json)
+
+
+# --- which model answers -----------------------------------------------------------------------------------
+
+
+def test_the_model_that_was_switched_to_answers_in_every_process_and_can_be_rolled_back(
+    client: FlaskClient, home: Path
+) -> None:
+    other = create_app(settings_in(home))  # another worker on the same folder
+    try:
+        assert inspected(client)["verdict"] == "reject"
+        assert change(client, "switch").status_code == 200
+        for each in (client, other.test_client()):
+            answer = inspected(each)
+            assert (answer["verdict"], answer["model"]["name"]) == ("accept", "lenient")
+        back = client.post("/api/v1/models/roll-back", json={"why": "too lenient"})
+        assert back.json is not None and back.json["bench"] == ["model"]
+        for each in (client, other.test_client()):
+            assert inspected(each)["model"]["name"] == "tiny"
+    finally:
+        other.extensions["flawsight"].fleet.close()
+        close(other)
+    log = (client.get("/api/v1/models/changes").json or {})["changes"]
+    assert [(one["kind"], one["by"], one["why"]) for one in log] == [
+        ("roll_back", "this computer", "too lenient"),
+        ("switch", "this computer", "a trial"),
+    ]
+    assert "too lenient" in client.get("/models").text
+
+
+def test_a_second_roll_back_goes_one_step_further(tmp_path: Path) -> None:
+    library = Library(tmp_path / "a.onnx", tmp_path)
+    for key in "abc":
+        (tmp_path / f"{key}.onnx").write_bytes(b"any")
+    models = Models(Store(tmp_path / "instance"))
+    for key in "bc":
+        models.switch(library.get(key), "Kern", "newer")
+    assert models.roll_back("abc", "a", "Kern", "worse").bench == ("b",)
+    assert models.roll_back("abc", "a", "Kern", "worse, too").bench == ("a",)
+    assert models.before("abc", "a") == ()
+    models.store.close()
+
+
+@pytest.mark.parametrize(
+    ("do", "said"),
+    [
+        ("take_off", "not on the bench"),
+        ("reset", "own thresholds"),
+        ("end_shadow", "No model"),
+        ("", "did not say"),
+    ],
+)
+def test_a_change_that_cannot_be_meant_is_refused(client: FlaskClient, do: str, said: str) -> None:
+    assert said in problem(change(client, do))
+    assert (client.get("/api/v1/models/changes").json or {})["changes"] == []
+
+
+def test_every_change_asks_why(client: FlaskClient) -> None:
+    assert "Say why" in problem(
+        client.post("/api/v1/models/lenient/changes", json={"do": "switch", "why": " "})
+    )
+
+
+def test_an_operator_may_look_at_models_and_change_nothing(home: Path) -> None:
+    app = create_app(settings_in(home, token="t" * 20))
+    try:
+        client, headers = app.test_client(), {"Authorization": "Bearer " + "t" * 20}
+        assert client.get("/api/v1/models", headers=headers).status_code == 200
+        refused = client.post("/api/v1/models/lenient/changes", json={"do": "switch"}, headers=headers)
+        assert refused.status_code == 403
+        assert "Install a model" not in client.get("/models", headers=headers).text
+    finally:
+        close(app)
+
+
+# --- installing --------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_installed_with_its_results_and_removed_again(client: FlaskClient, home: Path) -> None:
+    metadata = lenient("bolts/M8", version="3")
+    results = FileStorage(BytesIO(json.dumps(results_of(metadata)).encode()), filename="results.json")
+    made = send_model(client, model_bytes(metadata), results=results)
+    assert made.status_code == 201 and made.json is not None
+    key = made.json["key"]
+    assert re.fullmatch(r"bolts-M8-3-[0-9a-f]{8}", key)
+    page = client.get(f"/models/{key}").text
+    assert "Thresholds and what they cost" in page and 'id="sliders"' in page
+    assert "installed already" in problem(send_model(client, model_bytes(metadata)))
+    assert change(client, "remove", key).status_code == 200
+    assert [path.name for path in (home / "models").iterdir()] == ["lenient.onnx"]
+    assert client.get(f"/models/{key}").status_code == 404
+
+
+def test_a_wrong_a_truncated_and_a_newer_file_are_refused_with_the_reason(
+    client: FlaskClient, home: Path
+) -> None:
+    whole = model_bytes(replace(METADATA, name="other"))
+    newer = tiny_onnx({ONNX_KEY: METADATA.to_json().replace("flawsight.model/1", "flawsight.model/9")})
+    nothing = tiny_onnx({})
+    said = {
+        "end in .onnx": send_model(client, whole, "weights.pth"),
+        "damaged or was cut off": send_model(client, whole[: len(whole) // 2]),
+        "update the program": send_model(client, newer),
+        "no readable Flawsight metadata": send_model(client, nothing),
+        "No file arrived": client.post("/api/v1/models", data={"why": "x"}),
+    }
+    for reason, answer in said.items():
+        assert reason in problem(answer)
+        assert "/tmp" not in answer.text
+    assert [path.name for path in (home / "models").iterdir()] == ["lenient.onnx"]
+
+
+def test_results_of_another_model_are_refused(client: FlaskClient, home: Path) -> None:
+    strange = {**results_of(), "classes": ["A", "B"]}
+    results = FileStorage(BytesIO(json.dumps(strange).encode()), filename="results.json")
+    sent = send_model(client, model_bytes(replace(METADATA, name="other")), results=results)
+    assert "classes differ" in problem(sent)
+    assert [path.name for path in (home / "models").iterdir()] == ["lenient.onnx"]
+
+
+def test_a_model_in_use_and_the_shipped_one_are_not_removed(client: FlaskClient, home: Path) -> None:
+    change(client, "add")
+    assert "in use" in problem(change(client, "remove"))
+    change(client, "switch")
+    assert "shipped model stays" in problem(change(client, "remove", "model"))
+
+
+def test_a_damaged_file_in_the_folder_is_listed_with_its_problem(client: FlaskClient, home: Path) -> None:
+    (home / "models" / "broken.onnx").write_bytes(b"not a model")
+    assert "no readable ONNX model" in client.get("/models").text
+    assert "cannot be used" in problem(change(client, "switch", "broken"))
+
+
+def test_a_name_from_outside_opens_no_file(client: FlaskClient) -> None:
+    for key in ("..%2fmodel", "%2e%2e", "nothing", "lenient.onnx"):
+        assert client.get(f"/models/{key}").status_code == 404
+    assert client.get("/models/model/charts/..%2fmodel.onnx").status_code == 404
+
+
+# --- thresholds --------------------------------------------------------------------------------------------
+
+
+def test_moved_thresholds_decide_and_are_named_until_they_are_reset(client: FlaskClient) -> None:
+    own = inspected(client)
+    moved = change(client, "thresholds", "model", accept_below=0.9999999, reject_from=1)
+    assert moved.status_code == 200
+    answer = inspected(client)
+    assert own["verdict"] == "reject" and answer["verdict"] == "accept"
+    assert answer["thresholds"] == {"accept_below": 0.9999999, "reject_from": 1.0}
+    assert answer["method"]["thresholds"].startswith("set by this computer on ")
+    assert answer["method"]["thresholds"].endswith(": a trial")
+    assert change(client, "reset", "model").status_code == 200
+    again = inspected(client)
+    assert again["thresholds"] == own["thresholds"] and "thresholds" not in again["method"]
+
+
+@pytest.mark.parametrize(("accept", "reject"), [(0.7, 0.2), (-0.1, 0.5), (0.5, 1.5), ("nan", 0.5), ("x", 1)])
+def test_thresholds_that_make_no_sense_are_refused(
+    client: FlaskClient, accept: object, reject: object
+) -> None:
+    problem(change(client, "thresholds", "model", accept_below=accept, reject_from=reject))
+    assert inspected(client)["thresholds"] == {"accept_below": 0.3, "reject_from": 0.7}
+
+
+def test_thresholds_of_an_earlier_file_of_that_name_no_longer_apply(client: FlaskClient, home: Path) -> None:
+    change(client, "switch")
+    change(client, "thresholds", accept_below=0.1, reject_from=0.2)
+    assert inspected(client)["thresholds"]["reject_from"] == 0.2
+    (home / "models" / "lenient.onnx").write_bytes(model_bytes(lenient(version="2")))
+    answer = inspected(client)
+    assert answer["model"]["version"] == "2" and answer["thresholds"]["reject_from"] == 0.9999999
+    assert "They no longer apply" in client.get("/models/lenient").text
+
+
+def test_the_sliders_say_what_becomes_of_the_tested_parts(client: FlaskClient) -> None:
+    point = client.get("/api/v1/models/model/point?accept=0.3&reject=0.7&escape=20&prevalence=10").json or {}
+    assert (point["escape_rate"]["hits"], point["escape_rate"]["n"]) == (1, 20)
+    assert (point["overkill_rate"]["hits"], point["overkill_rate"]["n"]) == (1, 40)
+    assert point["escape_rate"]["interval"] == pytest.approx(clopper_pearson(1, 20))
+    assert point["cost_per_part"] == pytest.approx(0.1 * 20 / 20 + 0.9 / 40)
+    assert point["few_defects"]
+    page = client.get("/models/model?accept=0.05&reject=0.7").text
+    assert "Only 20 defective parts were tested" in page
+    assert 'value="0.05"' in page and "<svg" in page
+    assert "Magnetic Tile" in page
+    part = client.get("/models/model/point?accept=0.05&reject=0.7").text
+    assert "0 of 20" in part and "<html" not in part
+
+
+def test_the_cheapest_pair_costs_no_more_than_any_other(client: FlaskClient) -> None:
+    curves = Curves.of(results_of())
+    assert curves is not None
+    costs = Costs(escape=50, prevalence=0.05)
+    best = curves.at(*curves.cheapest(costs), costs)
+    assert all(best.cost <= one.cost + 1e-9 for one in curves.sweep(costs))
+    assert client.get("/models/model?cheapest=1&escape=50&prevalence=5").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query", ["accept=x", "accept=2", "escape=-1", "prevalence=101", "dataset=none", "review=nan"]
+)
+def test_a_number_that_is_none_is_said_and_nothing_breaks(client: FlaskClient, query: str) -> None:
+    problem(client.get(f"/api/v1/models/model/point?{query}"))
+    page = client.get(f"/models/model?{query}")
+    assert page.status_code == 200 and 'role="alert"></p>' not in page.text
+
+
+@pytest.mark.parametrize(
+    "curves",
+    [None, {}, {"mass": [0.5]},
+     {"mass": [2], "truth": [1], "confidence": [1], "right": [1], "dataset": ["a"]},
+     {"mass": [], "truth": [], "confidence": [], "right": [], "dataset": []},
+     {"mass": [0.5], "truth": [1, 0], "confidence": [1], "right": [1], "dataset": ["a"]}],
+)  # fmt: skip
+def test_scores_that_do_not_fit_together_are_no_curves(curves: object) -> None:
+    assert Curves.of({"test": {"curves": curves}}) is None
+
+
+# --- the shadow --------------------------------------------------------------------------------------------
+
+
+def test_the_shadow_answers_silently_and_disagreements_are_listed(app: Flask, client: FlaskClient) -> None:
+    change(client, "shadow")
+    bad = [inspected(client) for _ in range(6)]
+    assert {one["model"]["name"] for one in bad} == {"tiny"}
+    good = inspected(client, surface())
+    fleet = app.extensions["flawsight"].fleet
+    fleet.close()  # waits until it has answered
+    said = client.get("/api/v1/shadow").json or {}
+    assert (said["model"], said["answered"], said["inspections"], said["disagreed"]) == ("lenient", 7, 7, 6)
+    assert said["p"] is None
+    reviews = Reviews(app.extensions["flawsight"].store)
+    for one in bad:
+        reviews.add(one["id"], Answer("Kern", "reject", "MT_Crack"))
+    said = client.get("/api/v1/shadow").json or {}
+    assert (said["only_main_right"], said["only_shadow_right"]) == (6, 0)
+    assert said["p"] == pytest.approx(2 / 2**6)
+    page = client.get("/shadow").text
+    assert bad[0]["number"] in page and good["number"] not in page
+    assert "The one that answers is better." in page
+
+
+def test_a_shadow_that_fails_or_is_busy_is_not_felt(app: Flask, client: FlaskClient, home: Path) -> None:
+    change(client, "shadow")
+    (home / "models" / "lenient.onnx").write_bytes(b"no longer a model")
+    assert inspected(client)["verdict"] == "reject"
+    fleet = app.extensions["flawsight"].fleet
+    fleet._shadow_thread.submit(int).result()  # has failed by now
+    while fleet._in_shadow.acquire(blocking=False):  # everything that may wait does
+        pass
+    assert inspected(client)["verdict"] == "reject"
+    assert 'flawsight_shadow_total{outcome="dropped"} 1.0' in client.get("/metrics").text
+
+
+@pytest.mark.parametrize(("b", "c", "p"), [(0, 6, 0.03125), (5, 5, 1.0), (1, 9, 0.021484375), (0, 0, 1.0)])
+def test_mcnemar_is_the_exact_binomial_test(b: int, c: int, p: float) -> None:
+    assert mcnemar(b, c) == mcnemar(c, b) == pytest.approx(p)
+
+
+# --- several products ---------------------------------------------------------------------------------------
+
+
+def familiar(name: str, directions: int) -> ModelMetadata:
+    """A model that has seen every part with two directions, and none with 0."""
+    known = KnownParts(np.zeros(2, np.float32), np.eye(2, dtype=np.float32)[:directions], 0.5)
+    return lenient(name, feature_stats=known.to_dict())
+
+
+def test_with_one_model_nobody_is_asked_for_a_product(client: FlaskClient) -> None:
+    assert "Which product" not in client.get("/").text
+
+
+def test_the_bench_asks_for_the_product_and_remembers_it(client: FlaskClient) -> None:
+    change(client, "add")
+    page = client.get("/").text
+    assert "Which product is on the bench?" in page and "Let the program choose" in page
+    fields = {"csrf_token": token(client), "product": "lenient"}
+    address = post_file(client, "/inspections", encoded(cracked()), "part.png", **fields).location
+    assert (client.get(f"{address}/inspection.json").json or {})["model"]["name"] == "lenient"
+    assert '<option value="lenient" selected>' in client.get("/").text
+    assert inspected(client, product="model")["model"]["name"] == "tiny"
+    refused = post_file(client, "/api/v1/inspections", encoded(cracked()), "part.png", product="nuts")
+    assert "no product" in problem(refused)
+
+
+def test_the_program_chooses_the_most_familiar_model(client: FlaskClient, home: Path) -> None:
+    for metadata in (familiar("far", 0), familiar("near", 2)):
+        (home / "models" / f"{metadata.name}.onnx").write_bytes(model_bytes(metadata))
+        change(client, "add", metadata.name)
+    answer = inspected(client, product="auto")
+    assert answer["model"]["name"] == "near"
+    assert answer["method"]["chosen_among"] == [
+        {"model": "far 1", "strangeness": 2.0},
+        {"model": "near 1", "strangeness": 0.0},
+    ]
+    change(client, "take_off", "near")
+    assert inspected(client, product="auto")["verdict"] == "unknown"
+
+
+def test_without_statistics_the_program_cannot_choose_and_says_so(client: FlaskClient) -> None:
+    change(client, "add")
+    refused = post_file(client, "/api/v1/inspections", encoded(cracked()), "part.png", product="auto")
+    assert "cannot choose" in problem(refused)
+
+
+def test_no_more_models_stay_in_memory_than_the_setting_says(home: Path) -> None:
+    app = create_app(settings_in(home, loaded_models=1))
+    try:
+        client = app.test_client()
+        change(client, "add")
+        for product in ("model", "lenient", "model"):
+            assert inspected(client, product=product)["verdict"] in ("accept", "reject")
+            assert len(app.extensions["flawsight"].fleet._slots) == 1
+    finally:
+        close(app)
+
+
+def test_one_photo_is_shown_to_all_models_side_by_side(client: FlaskClient) -> None:
+    fields = {"csrf_token": token(client)}
+    address = post_file(client, "/side-by-side", encoded(cracked()), "part.png", **fields).location
+    page = client.get(address).text
+    assert "tiny 1" in page and "lenient 1" in page and "REJECT" in page and "ACCEPT" in page
+    filed = re.search("inspection=([0-9a-f]{32})", address)
+    assert filed
+    answers = (client.get(f"/api/v1/inspections/{filed[1]}/answers").json or {})["answers"]
+    assert [one["inspection"]["verdict"] for one in answers] == ["reject", "accept"]
+
+
+# --- comparisons --------------------------------------------------------------------------------------------
+
+
+def test_without_a_comparison_the_page_tells_the_command(client: FlaskClient) -> None:
+    assert "python -m flawsight compare" in client.get("/comparisons").text
+
+
+def test_a_comparison_is_shown_with_curves_matrices_and_the_full_report(
+    client: FlaskClient, home: Path
+) -> None:
+    content = write_study(home)
+    assert "Tiles: 2 backbones" in client.get("/comparisons").text
+    page = client.get("/comparisons/tiles").text
+    for part in (
+        "90.0 ± 2.0 %",
+        "a is better than b",
+        "Validation accuracy",
+        "Full report",
+        "Crack",
+        "5.3 M",
+    ):
+        assert part in page
+    assert page.count('class="confusion"') == 2 and page.count('<svg class="chart"') == 2
+    assert client.get("/api/v1/comparisons/tiles").json == content
+    assert client.get("/comparisons/tiles/charts/secret.png").status_code == 404
+    record = inspected(client)
+    asked = client.get(f"/side-by-side?inspection={record['id']}&comparison=tiles").text
+    assert "REJECT" in asked and "lenient" not in asked  # b's network is not there, a's is
+    assert client.get("/comparisons/..%2fruns").status_code == 404
+
+
+def test_a_half_written_or_foreign_comparison_is_passed_over(client: FlaskClient, home: Path) -> None:
+    for name, text in {"half": '{"schema": "flawsight', "other": "{}", "list": "[]"}.items():
+        (home / "runs" / name).mkdir(parents=True)
+        (home / "runs" / name / "comparison.json").write_text(text)
+    assert "None yet." in client.get("/comparisons").text
+
+
+# --- charts ------------------------------------------------------------------------------------------------
+
+
+def test_a_chart_says_the_same_in_its_picture_and_its_table() -> None:
+    chart = line_chart(
+        "Loss & more", [Series("a<b", [(0, 0.5), (1, 0.25)])], Axis("Epoch", 0, 1), Axis("Loss", 0, 1)
+    )
+    assert "a&lt;b" not in chart.svg and 'aria-label="Loss &amp; more"' in chart.svg
+    assert chart.rows == [["0.00", "0.50"], ["1.00", "0.25"]]
+    assert "58.0,133.0 466.0,192.5" in chart.svg  # half-way up, then a quarter
+
+
+@pytest.mark.parametrize(("values", "top"), [([0.3], 0.5), ([7], 10), ([1], 1), ([], 1), ([130, 20], 200)])
+def test_an_axis_ends_at_a_round_number(values: list[float], top: float) -> None:
+    assert top_of(values) == pytest.approx(top)
