@@ -42,7 +42,7 @@ def describe(record: Record) -> dict[str, Any]:
     """
 
     def link(endpoint: str, kind: str | None = None) -> str:
-        return url_for(f"inspections.{endpoint}", inspection_id=record.id, kind=kind)
+        return url_for(endpoint, inspection_id=record.id, kind=kind)
 
     return {
         **record.data,
@@ -51,10 +51,10 @@ def describe(record: Record) -> dict[str, Any]:
         "created_at": record.created_at.isoformat(),
         "record_sha256": record.record_sha256,
         "links": {
-            "self": url_for("api.show", inspection_id=record.id),
-            "page": link("show"),
-            "pdf": link("report"),
-            "json": link("as_json"),
-            "pictures": {kind: link("picture", kind) for kind in record.pictures},
+            "self": link("api.show"),
+            "page": link("inspections.show"),
+            "pdf": link("api.report"),
+            "json": link("inspections.as_json"),
+            "pictures": {kind: link("api.picture", kind) for kind in record.pictures},
         },
     }

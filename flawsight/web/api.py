@@ -1,4 +1,4 @@
-"""For programs: ``POST /api/v1/inspections`` and ``GET /api/v1/inspections/<id>``.
+"""For programs: inspect, and get what was found with its report and pictures.
 
 No form token is asked for: programs have none, and requests from other sites are refused for every
 address alike (``security``).
@@ -6,8 +6,10 @@ address alike (``security``).
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, url_for
+from flask import Blueprint, Response, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
+from flawsight.web import inspections
 from flawsight.web.answer import to_json, uploaded
 from flawsight.web.bench import sent_context
 from flawsight.web.security import csrf
@@ -19,7 +21,8 @@ csrf.exempt(bp)
 
 @bp.post("/inspections")
 def create() -> Response:
-    record = service().inspect(*uploaded(), sent_context())
+    """Inspect an image and file what is found."""
+    record = service().inspect(*uploaded(), sent_context(), request.form.get("product", ""))
     response = to_json(record)
     response.status_code = 201
     response.headers["Location"] = url_for(".show", inspection_id=record.id)
@@ -28,4 +31,23 @@ def create() -> Response:
 
 @bp.get("/inspections/<inspection_id>")
 def show(inspection_id: str) -> Response:
+    """One inspection."""
     return to_json(service().store.get(inspection_id))
+
+
+@bp.get("/inspections/<inspection_id>/report.pdf")
+def report(inspection_id: str) -> AnyResponse:
+    """The report of an inspection as PDF."""
+    return inspections.report(inspection_id)
+
+
+@bp.get("/inspections/<inspection_id>/pictures/<kind>")
+def picture(inspection_id: str, kind: str) -> AnyResponse:
+    """One picture of an inspection: `original`, `heatmap`, `heat_layer`, `boxes` or `edges`."""
+    return inspections.picture(inspection_id, kind)
+
+
+@bp.get("/inspections/<inspection_id>/thumbnail")
+def thumbnail(inspection_id: str) -> AnyResponse:
+    """The original, small, for lists."""
+    return inspections.thumbnail(inspection_id)

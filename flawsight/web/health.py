@@ -30,6 +30,7 @@ def readyz() -> Response:
 
 @bp.get("/metrics")
 def metrics() -> Response:
+    """Counters for Prometheus."""
     return service().metrics.page()
 
 

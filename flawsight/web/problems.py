@@ -110,6 +110,12 @@ PROBLEMS = {
         marked("This address takes no such request."),
         marked("Go back to the start page and begin there. Programs find the methods in Allow."),
     ),
+    "conflict": (
+        409,
+        marked("That is no longer possible"),
+        marked("Somebody else was faster, or it is in no state for this."),
+        marked("Load it again, look at how it stands now, and decide anew."),
+    ),
     "lot_conflict": (
         409,
         marked("The lot is in another state"),
@@ -139,6 +145,12 @@ PROBLEMS = {
         marked("This is not an image we can read"),
         marked("The file could not be decoded."),
         marked("Choose a PNG, JPEG, WebP, BMP, TIFF or GIF file that opens in an image viewer."),
+    ),
+    "locked": (
+        423,
+        marked("Inspection is locked"),
+        marked("A check has to pass first."),
+        marked("Check the golden parts under Trust, then inspect."),
     ),
     "too_many_requests": (
         429,
@@ -204,7 +216,8 @@ PROBLEMS = {
 # What an error is called that says no more than its status.
 USUAL = {
     400: "bad_request", 401: "sign_in_needed", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
-    413: "too_large", 415: "unsupported", 429: "too_many_requests", 500: "internal_error", 503: "unavailable",
+    409: "conflict", 413: "too_large", 415: "unsupported", 423: "locked", 429: "too_many_requests",
+    500: "internal_error", 503: "unavailable",
 }  # fmt: skip
 
 

@@ -1,0 +1,553 @@
+"""The shapes of the API: what programs send and get, as pydantic models.
+
+They describe; the views and the rooms above check what arrives, since their messages say what to do next.
+A field with a default may be left out. Imported only where the description is made.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Pixel = Annotated[int, Field(ge=0)]
+Verdict = Literal["accept", "review", "reject", "unknown"]
+Address = Annotated[str, Field(description="A path on this server.")]
+ContextText = Annotated[str, Field(max_length=80)]
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457), and what to do next."""
+
+    type: Address = Field(description="A page of this server that explains `code`.")
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong here, and what to do next.")
+    instance: str = Field(description="The address that was asked.")
+    code: str = Field(description="Stable text for programs.")
+
+
+# --- inspections ----------------------------------------------------------------------------------------
+
+
+class Context(BaseModel):
+    """What is known about the part; every field may be left out."""
+
+    part_number: ContextText = ""
+    part_revision: ContextText = ""
+    lot: ContextText = ""
+    serial: ContextText = ""
+    site: ContextText = ""
+    line: ContextText = ""
+    station: ContextText = ""
+    inspector: ContextText = ""
+    inspection_type: ContextText = ""
+
+
+class Upload(Context):
+    """A form: the image, and what is known about the part."""
+
+    file: Annotated[
+        bytes,
+        Field(
+            description="PNG, JPEG, WebP, BMP, TIFF or GIF.",
+            json_schema_extra={"contentMediaType": "application/octet-stream"},
+        ),
+    ]
+    product: str = Field("", description="Key of the model on the bench to ask; empty asks the first.")
+
+
+class Box(BaseModel):
+    """Half-open pixels of the original image: `x1` and `y1` belong to it, `x2` and `y2` do not."""
+
+    x1: Pixel
+    y1: Pixel
+    x2: Pixel
+    y2: Pixel
+    class_id: str = Field(alias="class")
+
+
+class FoundBox(Box):
+    score: Share
+
+
+class Image(BaseModel):
+    name: str
+    path: str | None
+    sha256: Sha256
+    width: int
+    height: int
+
+
+class Heatmap(BaseModel):
+    class_id: str = Field(alias="class")
+    peak: list[int] = Field(description="x and y in the original image.")
+    peak_score: float
+    method: str
+
+
+class Thresholds(BaseModel):
+    accept_below: float
+    reject_from: float
+
+
+class ModelInfo(BaseModel):
+    name: str
+    version: str
+    sha256: str
+
+
+class Quality(BaseModel):
+    sharpness: float | None
+    brightest: float
+    darkest: float
+    warnings: list[str]
+
+
+class InspectionLinks(BaseModel):
+    self: Address
+    page: Address
+    pdf: Address
+    json_address: Address = Field(alias="json")
+    pictures: dict[str, Address]
+
+
+class Inspection(BaseModel):
+    """What was found, as filed."""
+
+    schema_name: Literal["flawsight.inspection/1"] = Field(alias="schema")
+    id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    number: str
+    created_at: datetime
+    record_sha256: Sha256
+    image: Image
+    verdict: Verdict
+    reason: str
+    predicted_class: str
+    confidence: Share
+    defect_probability: Share
+    probabilities: dict[str, float]
+    boxes: list[FoundBox]
+    heatmap: Heatmap
+    thresholds: Thresholds
+    model: ModelInfo
+    method: dict[str, Any]
+    timing_ms: dict[str, float]
+    quality: Quality | None = None
+    context: Context = Context()
+    links: InspectionLinks
+
+
+class EntryLinks(BaseModel):
+    self: Address
+    page: Address
+    reviews: Address
+
+
+class Entry(BaseModel):
+    """One line of the history."""
+
+    id: str
+    number: str
+    created_at: datetime
+    name: str
+    verdict: Verdict
+    predicted_class: str
+    confidence: Share
+    part_number: str
+    lot: str
+    serial: str
+    model: str
+    review_state: Literal["none", "confirmed", "corrected"]
+    links: EntryLinks
+
+
+class HistoryFilter(BaseModel):
+    q: str = Field("", description="What the number, part, lot, serial number or file name begins with.")
+    since: date | None = Field(None, alias="from", description="Filed on this day or later.")
+    until: date | None = Field(None, alias="to", description="Filed on this day or before.")
+    part: str = ""
+    lot: str = ""
+    class_id: str = Field("", alias="class")
+    verdict: Verdict | None = None
+    low: Percent | None = Field(None, alias="min", description="Least confidence of the model.")
+    high: Percent | None = Field(None, alias="max", description="Highest confidence of the model.")
+    review: Literal["none", "confirmed", "corrected"] | None = None
+    model: str = Field("", description="Name and version.")
+    order: Literal["newest", "oldest", "least_confident", "most_confident"] = "newest"
+
+
+class HistoryQuery(HistoryFilter):
+    after: str = Field("", description="As the link `next` has it.")
+    before: str = Field("", description="As the link `previous` has it.")
+
+
+class HistoryPage(BaseModel):
+    inspections: list[Entry]
+    count: int
+    count_is_complete: bool = Field(description="If false, there are more than `count`.")
+    next: Address | None
+    previous: Address | None
+
+
+class HistoryExport(BaseModel):
+    schema_name: Literal["flawsight.history/1"] = Field(alias="schema")
+    inspections: list[Inspection]
+
+
+class Explanation(BaseModel):
+    class_id: str = Field(alias="class")
+    title: str
+    probability: float | None
+    model: ModelInfo
+    note: str
+    maps: list[dict[str, Any]] = Field(description="Each with method, peak, and `layer`, a PNG in base 64.")
+
+
+class Answers(BaseModel):
+    answers: list[dict[str, Any]] = Field(description="Each with `label`, and `inspection` or `problem`.")
+
+
+class AnswersQuery(BaseModel):
+    comparison: str = Field("", description="A comparison of networks, instead of the installed models.")
+
+
+# --- reviews --------------------------------------------------------------------------------------------
+
+
+class NewReview(BaseModel):
+    """What a person says. `boxes` only on a rejected part."""
+
+    reviewer: str = Field("", description="Needed where nobody signs in; else it is who is signed in.")
+    verdict: Literal["accept", "reject", "unknown"]
+    class_id: str = Field(alias="class", min_length=1, max_length=80)
+    boxes: list[Box] = []
+    disposition: Literal["", "use_as_is", "rework", "repair", "scrap", "return"] = ""
+    rationale: str = Field("", max_length=2000)
+
+
+class Review(NewReview):
+    created_at: datetime
+    state: Literal["confirmed", "corrected"]
+
+
+class ReviewList(BaseModel):
+    reviews: list[Review]
+
+
+class ReviewQueue(BaseModel):
+    inspections: list[Entry]
+
+
+class CorrectionsQuery(BaseModel):
+    everything: str = Field("", alias="all", description="`all=1` also takes what people confirmed.")
+
+
+# --- retention ------------------------------------------------------------------------------------------
+
+
+class Rule(BaseModel):
+    days: int = Field(ge=0, le=36_500, description="What is older than so many days may go.")
+    which: Literal["accepted", "all"] = "accepted"
+
+
+class Matching(Rule):
+    inspections: int = Field(description="So many would be deleted now.")
+
+
+class Deletion(Rule):
+    created_at: datetime
+    by: str
+    inspections: int
+    first_number: str
+    last_number: str
+
+
+class DeletionList(BaseModel):
+    deletions: list[Deletion]
+
+
+# --- lots -----------------------------------------------------------------------------------------------
+
+
+class NewLot(BaseModel):
+    number: str = Field(min_length=1)
+    size: int = Field(ge=2, description="Parts in the lot.")
+    level: Literal["I", "II", "III"] = Field("II", description="General inspection level of ISO 2859-1.")
+    limits: dict[str, str] = Field({}, description="Severity (critical, major, minor, …) to AQL, or `none`.")
+    drawn: str = "random"
+    part_number: str = ""
+    part_revision: str = ""
+    supplier: str = ""
+    by: str = Field("", description="Needed where nobody signs in.")
+
+
+class LotFigures(BaseModel):
+    decision: str
+    sample: int
+    inspected: int
+    undecided: int
+    parts: int
+    good: int
+    nonconforming: int
+    severities: list[dict[str, Any]]
+    pareto: list[dict[str, Any]]
+
+
+class LotLine(BaseModel):
+    schema_name: Literal["flawsight.lot/1"] = Field(alias="schema")
+    id: int
+    report_number: str
+    state: str
+    number: str
+    size: int
+    level: str
+    limits: dict[str, str]
+    part_number: str
+    part_revision: str
+    supplier: str
+    drawn: str
+    events: list[dict[str, Any]]
+    figures: LotFigures
+    links: dict[str, Address]
+
+
+class Lot(LotLine):
+    record_sha256: Sha256
+    parts: list[dict[str, Any]]
+    left_out: list[str]
+
+
+class LotPage(BaseModel):
+    lots: list[LotLine]
+    count: int
+    count_is_complete: bool
+    next: Address | None
+    previous: Address | None
+
+
+class LotQuery(BaseModel):
+    q: str = Field("", description="What lot number, part number or supplier begins with.")
+    state: str = ""
+    part: str = ""
+    after: str = Field("", description="As the link `next` has it.")
+    before: str = Field("", description="As the link `previous` has it.")
+
+
+class LotDecision(BaseModel):
+    decision: Literal["accept", "reject", "withdraw"]
+    rationale: str = ""
+    by: str = Field("", description="Needed where nobody signs in.")
+
+
+class LotDisposition(BaseModel):
+    disposition: Literal["accept", "reject", "rework", "sort"]
+    rationale: str = ""
+    containment: str = ""
+    reference: str = ""
+    by: str = Field("", description="Needed where nobody signs in.")
+
+
+class TrendQuery(BaseModel):
+    part: str = Field("", description="Part number.")
+
+
+class Trend(BaseModel):
+    centre: float | None
+    provisional: bool
+    lots: list[dict[str, Any]]
+
+
+# --- trust ----------------------------------------------------------------------------------------------
+
+
+class Check(BaseModel):
+    """A run that may still go on."""
+
+    kind: str
+    by: str
+    running: bool
+    done: int
+    total: int
+    phase: str
+    passed: bool | None
+    started_at: datetime
+    finished_at: datetime | None
+    result: dict[str, Any]
+
+
+class ChainHead(BaseModel):
+    link: int
+    hash: str
+
+
+class Chain(BaseModel):
+    head: ChainHead = Field(description="To be kept elsewhere: it stands for all that was filed up to it.")
+    check: Check | None
+
+
+class GoldenPart(BaseModel):
+    id: int
+    title: str
+    verdict: str
+    class_id: str = Field(alias="class")
+    image_sha256: Sha256
+    source: str
+    added_at: datetime
+    added_by: str
+
+
+class Golden(BaseModel):
+    required: bool
+    locked: bool
+    reason: str
+    parts: list[GoldenPart]
+    check: Check | None
+
+
+class NewGoldenPart(BaseModel):
+    """A form: a picture, or an inspection of the history, and what must be said of it."""
+
+    file: Annotated[bytes, Field(json_schema_extra={"contentMediaType": "application/octet-stream"})] = b""
+    inspection: str = Field("", description="Its number, instead of a file.")
+    title: str = ""
+    verdict: Literal["accept", "reject"]
+    class_id: str = Field("", alias="class", description="The class it must get; empty is any.")
+
+
+class Override(BaseModel):
+    rationale: str = Field(min_length=1)
+
+
+class DaysQuery(BaseModel):
+    since: date | None = Field(None, alias="from")
+    until: date | None = Field(None, alias="to")
+
+
+class Agreement(BaseModel):
+    since: datetime = Field(alias="from")
+    until: datetime = Field(alias="to")
+    answered: int
+    filed: dict[str, int]
+    answered_by_verdict: dict[str, int]
+    confusion: list[dict[str, Any]]
+    kappa_of_verdicts: dict[str, Any] | None
+    kappa_of_classes: dict[str, Any] | None
+    miss_rate: dict[str, Any]
+    miss_rate_corrected: float | None
+    false_alarm_rate: dict[str, Any]
+    classes: list[dict[str, Any]]
+    warnings: list[str]
+
+
+class DriftQuery(BaseModel):
+    n: int | None = Field(None, ge=1, description="How many of the latest inspections.")
+
+
+class Drift(BaseModel):
+    inspections: int
+    since: datetime | None = Field(alias="from")
+    until: datetime | None = Field(alias="to")
+    reference: str | None
+    figures: dict[str, dict[str, Any]]
+    classes: dict[str, Any] | None
+    classes_against_validation: dict[str, Any] | None
+
+
+# --- models ---------------------------------------------------------------------------------------------
+
+
+class Model(BaseModel):
+    key: str
+    name: str | None
+    version: str | None
+    backbone: str | None
+    classes: list[str]
+    sha256: str
+    size: int
+    shipped: bool
+    problem: str | None
+    active: bool
+    shadow: bool
+    thresholds: Thresholds | None
+    thresholds_moved: dict[str, Any] | None
+    links: dict[str, Address]
+
+
+class MeasuredModel(Model):
+    test: dict[str, Any]
+
+
+class ModelList(BaseModel):
+    models: list[Model]
+    bench: list[str] = Field(description="Keys of the models that answer, the first by default.")
+    shadow: str | None
+
+
+class ModelUpload(BaseModel):
+    """A form: the ONNX file, and why it is installed."""
+
+    file: Annotated[bytes, Field(json_schema_extra={"contentMediaType": "application/octet-stream"})]
+    results: Annotated[
+        bytes, Field(json_schema_extra={"contentMediaType": "application/json"}, description="Its results.")
+    ] = b""
+    why: str = ""
+
+
+class ModelChange(BaseModel):
+    do: Literal["switch", "add", "take_off", "shadow", "end_shadow", "thresholds", "reset", "remove"]
+    why: str = ""
+    accept_below: str = Field("", description="Percent; for `thresholds`.")
+    reject_from: str = Field("", description="Percent; for `thresholds`.")
+
+
+class RollBack(BaseModel):
+    why: str = ""
+
+
+class ModelChanges(BaseModel):
+    changes: list[dict[str, Any]]
+
+
+class PointQuery(BaseModel):
+    accept: str = Field("", description="Accept below, percent.")
+    reject: str = Field("", description="Reject from, percent.")
+    escape: str = Field("", description="Price of a defect that passes.")
+    overkill: str = Field("", description="Price of a good part refused.")
+    review: str = Field("", description="Price of a second look.")
+    prevalence: str = Field("", description="Percent of parts that are defective.")
+    dataset: str = ""
+    cheapest: str = Field("", description="`1` looks for the cheapest thresholds.")
+
+
+class Shadow(BaseModel):
+    model: str | None
+    since: datetime | None = None
+    answered: int = 0
+    inspections: int = 0
+    disagreed: int = 0
+    only_main_right: int = 0
+    only_shadow_right: int = 0
+    p: float | None = None
+    disagreements: list[dict[str, Any]] = []
+
+
+class Comparisons(BaseModel):
+    comparisons: list[dict[str, Any]]
+
+
+# --- health ---------------------------------------------------------------------------------------------
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+
+
+class Readiness(BaseModel):
+    status: Literal["ok", "unavailable"]
+    model: ModelInfo | None
+    problem: str | None

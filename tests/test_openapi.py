@@ -1,0 +1,193 @@
+"""The description of the API is whole, true, and can be read; and the API keeps to it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from flask import Flask
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode, checks
+from web_client import close, cracked, encoded, post_file, send_to_api, tiny_app
+from werkzeug.serving import make_server
+
+from flawsight.records import Accounts
+from flawsight.settings import PROJECT_ROOT
+from flawsight.web.contract import OPERATIONS
+from flawsight.web.openapi import described, document
+
+ANNA = ("anna", "admin", "a long pass phrase")
+PART = encoded(cracked())
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    app = tiny_app(tmp_path_factory.mktemp("openapi"))
+    yield app
+    close(app)
+
+
+@pytest.fixture(scope="module")
+def described_api(app: Flask) -> dict[str, Any]:
+    return document(app)
+
+
+# --- the description ----------------------------------------------------------------------------------
+
+
+def test_every_address_of_the_api_is_described_and_nothing_else(app: Flask) -> None:
+    there = {rule.endpoint for rule, _ in described(app)}
+    missing, invented = there - OPERATIONS.keys(), OPERATIONS.keys() - there
+    assert not missing, f"No line in flawsight/web/contract.py for {missing}"
+    assert not invented, f"Described in flawsight/web/contract.py, but no address: {invented}"
+
+
+def test_every_operation_says_what_it_does(described_api: dict[str, Any]) -> None:
+    for path, methods in described_api["paths"].items():
+        for method, operation in methods.items():
+            assert operation.get("summary", "").endswith((".", ":")), f"{method} {path} has no docstring"
+
+
+def test_every_reference_leads_somewhere(described_api: dict[str, Any]) -> None:
+    for kind, name in re.findall(r"#/components/(\w+)/(\w+)", str(described_api)):
+        assert name in described_api["components"][kind], name
+
+
+def test_it_is_openapi_3_1_for_tools(app: Flask) -> None:
+    response = app.test_client().get("/api/v1/openapi.json")
+    assert response.mimetype == "application/json" and response.json is not None
+    assert response.json["openapi"] == "3.1.0"
+    schemathesis.openapi.from_dict(response.json).validate()
+
+
+def test_roles_are_read_from_the_views(described_api: dict[str, Any]) -> None:
+    paths = described_api["paths"]
+    assert "role admin" in paths["/api/v1/retention"]["post"]["description"]
+    assert "role inspector" in paths["/api/v1/inspections/{inspection_id}/reviews"]["post"]["description"]
+
+
+def test_serving_does_not_load_what_only_the_description_needs() -> None:
+    code = "import sys, flawsight.web; sys.exit('flawsight.web.schemas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, check=False).returncode == 0
+
+
+def test_the_page_lists_every_operation_and_every_error(app: Flask, described_api: dict[str, Any]) -> None:
+    page = app.test_client().get("/api/v1/docs").text
+    for path in described_api["paths"]:
+        assert f"<code>{path}</code>" in page
+    assert page.count('<span class="api-method ') == len(described(app))
+    assert 'href="/problems/not_an_image"' in page
+
+
+# --- what it says is kept -----------------------------------------------------------------------------
+
+
+def test_pictures_and_report_are_under_the_api(app: Flask) -> None:
+    client = app.test_client()
+    links = send_to_api(client, PART).get_json()["links"]
+    for link in (links["pdf"], *links["pictures"].values(), f"{links['self']}/thumbnail"):
+        assert link.startswith("/api/v1/inspections/") and client.get(link).status_code == 200
+    assert client.get(f"{links['self']}/pictures/none").status_code == 404
+
+
+def test_a_rule_is_tried_before_anything_is_deleted(app: Flask) -> None:
+    client = app.test_client()
+    send_to_api(client, PART)
+    count = client.get("/api/v1/inspections").json["count"]  # type: ignore[index]
+    address = "/api/v1/retention/matching?days=0&which=all"
+    assert client.get(address).json == {"days": 0, "which": "all", "inspections": count}
+    assert client.get("/api/v1/inspections").json["count"] == count  # type: ignore[index]
+
+
+@pytest.mark.parametrize("which", ["", "everything", "All"])
+def test_a_rule_that_is_not_understood_deletes_nothing(app: Flask, which: str) -> None:
+    client = app.test_client()
+    record = send_to_api(client, PART).get_json()
+    client.post("/api/v1/retention", json={"days": 0, "which": which})
+    assert client.get(record["links"]["self"]).status_code == 200
+
+
+def test_the_client_of_the_document_works_as_it_stands(app: Flask, tmp_path: Path) -> None:
+    text = (PROJECT_ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "part.jpg").write_bytes(encoded(cracked(), "JPEG"))
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    threading.Thread(target=server.serve_forever).start()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", example.replace(":5000", f":{server.port}")],
+            cwd=tmp_path, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    finally:
+        server.shutdown()
+        server.server_close()
+    number, verdict, defect = done.stdout.split()[:3]
+    assert (verdict, defect) == ("reject", "MT_Crack")
+    assert (tmp_path / f"{number}.pdf").read_bytes().startswith(b"%PDF")
+    [entry] = app.test_client().get("/api/v1/inspections?lot=L-42").json["inspections"]  # type: ignore[index]
+    assert entry["number"] == number
+
+
+# --- whatever is sent ---------------------------------------------------------------------------------
+
+# One takes a process and many seconds, the other deletes what all the others stand on.
+LEFT_OUT = r"(/grad-cam|/retention)$"
+KEPT = [
+    checks.not_a_server_error, checks.status_code_conformance, checks.content_type_conformance,
+    checks.response_schema_conformance,
+]  # fmt: skip
+FEW = settings(
+    max_examples=12,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def filled(app: Flask, headers: dict[str, str]) -> schemathesis.BaseSchema:
+    """The API of ``app``, asked for the ids of an inspection, a lot and a model that are there."""
+    client = app.test_client()
+    inspection = post_file(client, "/api/v1/inspections", PART, "part.png", headers).get_json()["id"]
+    lot = client.post("/api/v1/lots", json={"number": "L-1", "size": 50, "by": "Ines"}, headers=headers)
+    ids = {"inspection_id": inspection, "lot_id": lot.get_json()["id"], "class_id": "MT_Crack"}
+    config = schemathesis.Config.from_dict({"generation": {"deterministic": True}, "parameters": ids})
+    schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", app, config=config, headers=headers)
+    return schema.exclude(path_regex=LEFT_OUT)
+
+
+def try_everything(schema: schemathesis.BaseSchema, headers: dict[str, str], kept: list[Any]) -> int:
+    """Send right and wrong requests to every operation; how many operations there are."""
+    operations = [result.ok() for result in schema.get_all_operations()]
+    for operation in operations:
+        right = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
+        wrong = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
+
+        @given(case=st.one_of(right, wrong))
+        @FEW
+        def one(case: schemathesis.Case) -> None:
+            case.call_and_validate(headers=headers, checks=kept)
+
+        one()
+    return len(operations)
+
+
+def test_the_api_keeps_to_its_description_whatever_is_sent(app: Flask) -> None:
+    assert try_everything(filled(app, {}), {}, KEPT) >= 30
+
+
+def test_the_same_where_a_token_is_needed_and_none_gets_in_without(tmp_path: Path) -> None:
+    app = tiny_app(tmp_path)
+    accounts = Accounts(app.extensions["flawsight"].store)
+    headers = {"Authorization": f"Bearer {accounts.add_token(accounts.add(*ANNA).id, 'a test')}"}
+    try_everything(filled(app, headers), headers, [*KEPT, checks.ignored_auth])
+    close(app)
