@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
 from click.testing import CliRunner
@@ -23,6 +24,8 @@ from flawsight.cli import main
 from flawsight.errors import FlawsightError
 from flawsight.inspection.engines import load_engine
 from flawsight.learning.charts import read_history
+from flawsight.learning.config import TrainConfig
+from flawsight.learning.tune import tune
 from flawsight.settings import PROJECT_ROOT
 
 SMALL = ["--epochs=2", "--batches=2", "--batch-size=4", "--image-size=64", "--precision=32-true", "--seed=3"]
@@ -246,6 +249,22 @@ def test_why_a_run_stopped_is_in_its_log(tmp_path: Path) -> None:
     assert "Stopped: Data folder" in (tmp_path / "runs/unified/train.log").read_text()
 
 
+@pytest.mark.usefixtures("restore_logging")
+def test_a_search_goes_on_where_it_stopped_and_trains_with_the_best(data: Path, tmp_path: Path) -> None:
+    config = TrainConfig(
+        data=(data,), out=tmp_path, epochs=1, batches=1, batch_size=4, image_size=64, implants=0
+    )
+    _, first = tune(config, 1)
+    chosen, best = tune(config, 1)
+    study = optuna.load_study(
+        study_name="unified", storage=f"sqlite:///{tmp_path}/runs/unified/trials/study.db"
+    )
+    assert len(study.trials) == 2
+    assert best == max(trial.value or 0 for trial in study.trials) >= first
+    assert chosen.learning_rate == study.best_params["learning_rate"]
+    assert (chosen.run_name, chosen.epochs) == ("unified", 1)
+
+
 # The other two commands, on the model just made
 
 
@@ -266,6 +285,34 @@ def test_the_shipped_figures_can_be_measured_again(resumed: Path, data: Path, tm
     assert measured["unknown"]["kinds"]["others"]["foreign"] == 1
     drawn = {"confusion_matrix", "per_dataset_accuracy", "reliability", "cost_curve", "worst_mistakes"}
     assert {path.stem for path in tmp_path.glob("*.png")} == drawn
+
+
+def test_the_benchmark_finds_a_published_figure_that_is_not_so(
+    resumed: Path, data: Path, tmp_path: Path
+) -> None:
+    results = resumed / "results_unified.json"
+    asked = [
+        "benchmark",
+        "accuracy",
+        "--data",
+        str(data),
+        "--model",
+        str(resumed / "best_model_unified.onnx"),
+    ]
+    sound = CliRunner().invoke(main, [*asked, "--results", str(results)])
+    assert sound.exit_code == 0, sound.output
+    flattered = json.loads(results.read_text())
+    flattered["test"]["overall"]["ece"] -= 0.02
+    (tmp_path / "flattered.json").write_text(json.dumps(flattered))
+    assert "1 figure(s) differ" in refused(*asked, "--results", str(tmp_path / "flattered.json"))
+
+
+def test_the_same_weights_are_read_in_every_way(resumed: Path, data: Path) -> None:
+    asked = ["benchmark", "scales", "--data", str(data), "--model", str(resumed / "best_model_unified.pth")]
+    result = CliRunner().invoke(main, asked)
+    assert result.exit_code == 0, result.output
+    for way in ("native scale, stride 16", "native scale, stride 32", "224 × 224", "448 × 448"):
+        assert way in result.output
 
 
 def test_classes_the_model_does_not_know_are_named(resumed: Path, tmp_path: Path) -> None:

@@ -15,17 +15,16 @@ from rich.progress import track
 from rich.table import Table
 
 from flawsight.atomic import write_text
+from flawsight.cli.division import divide_again
 from flawsight.data.samples import IMAGE_SUFFIXES
 from flawsight.errors import DataError
 from flawsight.imaging import read_image
 from flawsight.inspection.engines import load_engine
 from flawsight.inspection.inspector import Inspector
-from flawsight.learning import charts
 from flawsight.inspection.operating import Costs
+from flawsight.learning import charts
 from flawsight.learning.card import cell
-from flawsight.learning.config import TrainConfig
 from flawsight.learning.evaluate import inspect_samples, real_answers
-from flawsight.learning.fit import prepare_data
 from flawsight.learning.train import measure
 from flawsight.settings import load_settings
 
@@ -54,6 +53,7 @@ PLACE_ROWS = (
     "good_with_box",
 )
 _folder = click.Path(path_type=Path, file_okay=False)
+_console = Console(stderr=True)
 
 
 @click.command()
@@ -107,23 +107,11 @@ def evaluate(
     """
     inspector = Inspector(load_engine(model or load_settings().model))
     meta = inspector.metadata
-    seed = meta.seed if seed is None else seed
-    manifest = prepare_data(TrainConfig(data=data, seed=seed, skip_unreadable=skip_unreadable))
-    strange = sorted({s.class_id for s in manifest.samples} - set(meta.classes))
-    if strange:
-        raise DataError(
-            f"The model does not know the classes {', '.join(strange)}. It knows: {', '.join(meta.classes)}."
-        )
+    manifest = divide_again(data, meta, seed, skip_unreadable)
     others = {folder.name: _pictures(folder) for folder in foreign}
     same = manifest.sha256 == meta.manifest_sha256
-    console = Console(stderr=True)
-    if not same:
-        console.print(
-            "Note: these folders are not the ones the model was trained from, or have changed.",
-            style="yellow",
-        )
     samples = manifest.split(split)
-    answers = inspect_samples(inspector, track(samples, "Measuring", console=console))
+    answers = inspect_samples(inspector, track(samples, "Measuring", console=_console))
     measured = measure(inspector, answers, samples, others)
     _print(measured)
     if json_file:

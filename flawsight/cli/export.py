@@ -15,13 +15,12 @@ from rich.console import Console
 from rich.progress import track
 
 from flawsight.atomic import replacing
+from flawsight.cli.division import divide_again
 from flawsight.data.samples import Sample
-from flawsight.errors import DataError, ModelError
+from flawsight.errors import ModelError
 from flawsight.inspection.engines import Engine, load_engine
 from flawsight.learning.backbones import build
-from flawsight.learning.config import TrainConfig
 from flawsight.learning.export import save_onnx
-from flawsight.learning.fit import prepare_data
 from flawsight.learning.parity import Parity, compare
 from flawsight.learning.precision import calibration_samples, half, label, quantise, save_openvino
 from flawsight.metadata import ModelMetadata
@@ -83,14 +82,7 @@ def _check(model: Path, target: Path, precision: str, data: Sequence[Path]) -> N
 
 def _division(data: tuple[Path, ...], metadata: ModelMetadata) -> tuple[list[Sample], list[Sample]]:
     """The training and the test split, divided as for training."""
-    manifest = prepare_data(TrainConfig(data=data, seed=metadata.seed))
-    if foreign := {sample.class_id for sample in manifest.samples} - set(metadata.classes):
-        raise DataError(f"The model does not know the classes {', '.join(sorted(foreign))}; see --data.")
-    if manifest.sha256 != metadata.manifest_sha256:
-        click.secho(
-            "Note: these folders are not the ones the model was trained from, or have changed.",
-            fg="yellow", err=True,
-        )  # fmt: skip
+    manifest = divide_again(data, metadata)
     return manifest.split("train"), manifest.split("test")
 
 

@@ -22,8 +22,8 @@ from flawsight.atomic import replacing
 from flawsight.data.samples import Sample
 from flawsight.data.whole import sample_pixels
 from flawsight.inspection.inspector import Inspector
-from flawsight.inspection.pictures import draw_pictures
 from flawsight.inspection.operating import Costs
+from flawsight.inspection.pictures import draw_pictures
 from flawsight.learning.evaluate import Answers
 from flawsight.learning.localisation import truth_mask
 from flawsight.metadata import Decision

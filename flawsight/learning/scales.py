@@ -1,0 +1,66 @@
+"""The same weights read the same parts in other ways: squeezed to a square, or with coarser cells.
+
+Shows what native scale and fine cells are worth. The thresholds were chosen for native scale, so figures that
+they touch are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flawsight.data.samples import Sample
+from flawsight.data.whole import sample_pixels
+from flawsight.inspection.engines import Engine, load_engine
+from flawsight.inspection.inspector import Inspector
+from flawsight.inspection.torch_engine import TorchEngine
+from flawsight.learning.backbones import build
+from flawsight.learning.evaluate import figures, inspect_samples
+from flawsight.learning.export import save_onnx
+from flawsight.metadata import Preprocessing
+
+SQUARES = (224, 320, 448)  # pixels
+_TIMED = 24  # samples whose forward pass is timed
+
+
+def compare_scales(model: TorchEngine, samples: Sequence[Sample], folder: Path) -> list[dict[str, Any]]:
+    """One row for each way of reading ``samples``; the engines are written into ``folder``."""
+    return [{"way": way, **_row(engine, samples)} for way, engine in _engines(model, folder)]
+
+
+def _engines(model: TorchEngine, folder: Path) -> Iterator[tuple[str, Engine]]:
+    meta = model.metadata
+    for stride in (16, 32):
+        net = build(meta.backbone, len(meta.classes), stride)
+        net.load_state_dict(model.network.state_dict())
+        net.eval()
+        ways = {f"native scale, stride {stride}": meta.preprocessing}
+        if stride == meta.stride:
+            ways |= {f"{side} × {side}, stride {stride}": Preprocessing(fixed_size=side) for side in SQUARES}
+        for way, preprocessing in ways.items():
+            path = folder / "engine.onnx"
+            save_onnx(net, replace(meta, stride=stride, preprocessing=preprocessing, feature_stats={}), path)
+            yield way, load_engine(path)
+
+
+def _row(engine: Engine, samples: Sequence[Sample]) -> dict[str, Any]:
+    inspector = Inspector(engine)
+    measured = figures(inspect_samples(inspector, samples), engine.metadata)
+    pictures = [sample_pixels(sample) for sample in samples[:: max(1, len(samples) // _TIMED)]]
+    inspector.inspect(pictures[0], name="warm")
+    forward = [inspector.inspect(picture, name="timed").timing_ms["forward"] for picture in pictures]
+    return {
+        "datasets": {
+            name: {
+                "average_precision": found.get("average_precision"),
+                "pointing_game": found["localisation"].get("pointing_game"),
+                "max_box_acc_v2": found["localisation"].get("max_box_acc_v2"),
+            }
+            for name, found in measured["datasets"].items()
+        },
+        "forward_ms": round(float(np.median(forward)), 1),
+    }
