@@ -6,13 +6,11 @@ the file: where, how sure, by what method, and who decides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from io import BytesIO
-from typing import Any, TypeAlias
+from typing import Any
 
-from reportlab import rl_config
 from reportlab.lib.colors import white
 from reportlab.lib.enums import TA_CENTER, TA_RIGHT
 from reportlab.lib.styles import ParagraphStyle
@@ -30,11 +28,9 @@ from flawsight.records.reviews import DISPOSITIONS as DISPOSITION_LABELS
 from flawsight.records.reviews import Review
 from flawsight.reporting import style
 from flawsight.reporting.drawings import Picture, bars, percent, ruled_blank, threshold_scale, tick_boxes
+from flawsight.reporting.layout import Cell, describe_file, footer, heading, moment, table
 from flawsight.reporting.style import CONTENT_HEIGHT, CONTENT_WIDTH, paragraph, safe, shown
 from flawsight.taxonomy import ClassInfo, describe
-
-# Plain binary streams: spelling them out in ASCII85 costs more time than all the rest, and a quarter of size.
-rl_config.useA85 = 0
 
 REVISION = 1
 MAX_BOX_ROWS = 12
@@ -53,7 +49,6 @@ FIELDS = (
 )
 RATIONALE_SHOWN = 700  # characters; the page has no room for more, the history keeps all
 NOT_RECORDED = marked("not recorded in this model file")
-Cell: TypeAlias = Flowable | list[Flowable] | str
 
 
 def build_report(record: Record, review: Review | None = None, head: Head | None = None) -> bytes:
@@ -91,14 +86,12 @@ def build_report(record: Record, review: Review | None = None, head: Head | None
 
 
 def _describe_file(canvas: Canvas, record: Record) -> None:
-    canvas.setTitle(_("Inspection report %(number)s", number=record.number))
-    canvas.setSubject(f"{verdict_word(record.data['verdict'])}: {shown(record.data['image']['name'])}")
-    canvas.setAuthor("Flawsight")
-    canvas.setCreator("Flawsight")
-    # The file is dated like the record, not like the moment of printing, so that its bytes stay the same.
-    stamp = canvas._doc._timeStamp
-    stamp.t = record.created_at.timestamp()
-    stamp.YMDhms = record.created_at.utctimetuple()[:6]
+    describe_file(
+        canvas,
+        _("Inspection report %(number)s", number=record.number),
+        f"{verdict_word(record.data['verdict'])}: {shown(record.data['image']['name'])}",
+        record.created_at,
+    )
 
 
 # --- page one ---------------------------------------------------------------------------------------
@@ -122,7 +115,7 @@ def _header(record: Record) -> Table:
         paragraph(_("Flawsight · visual inspection of one part"), style.SMALL),
     ]
     rows = [[left, [paragraph(safe(record.number), number), paragraph(date, right)]]]
-    return _table(
+    return table(
         rows,
         [0.5, 0.5],
         [("LINEBELOW", (0, 0), (-1, -1), 1.2, style.INK), ("BOTTOMPADDING", (0, 0), (-1, -1), 5)],
@@ -149,7 +142,7 @@ def _fields(record: Record) -> Table:
     ]  # fmt: skip
     rows = [cells[start : start + 4] for start in range(0, len(cells), 4)]
     spans = [("SPAN", (0, 2), (1, 2)), ("SPAN", (2, 2), (3, 2)), ("RIGHTPADDING", (0, 0), (-1, -1), 10)]
-    return _table(rows, [0.25] * 4, [*spans, ("BOTTOMPADDING", (0, 0), (-1, -1), 3)])
+    return table(rows, [0.25] * 4, [*spans, ("BOTTOMPADDING", (0, 0), (-1, -1), 3)])
 
 
 def _verdict(data: Mapping[str, Any]) -> Table:
@@ -174,7 +167,7 @@ def _verdict(data: Mapping[str, Any]) -> Table:
             for side in ("TOPPADDING", "BOTTOMPADDING", "LEFTPADDING", "RIGHTPADDING")
         ),
     ]
-    return _table([[paragraph(verdict_word(verdict), word), found]], [0.28, 0.72], look)
+    return table([[paragraph(verdict_word(verdict), word), found]], [0.28, 0.72], look)
 
 
 def _headline(data: Mapping[str, Any]) -> str:
@@ -218,7 +211,7 @@ def _doubts(data: Mapping[str, Any]) -> list[Flowable]:
         *((side, (0, 0), (-1, -1), 5) for side in ("TOPPADDING", "BOTTOMPADDING", "LEFTPADDING")),
     ]
     rows = [[paragraph(_("Mind the photo"), style.STRONG), warnings]]
-    return [_table(rows, [0.18, 0.82], look), Spacer(1, 3 * mm)]
+    return [table(rows, [0.18, 0.82], look), Spacer(1, 3 * mm)]
 
 
 def _words(data: Mapping[str, Any]) -> Table:
@@ -245,7 +238,7 @@ def _words(data: Mapping[str, Any]) -> Table:
             ]
         )
     rows.append([paragraph(_("Next step"), style.STRONG), paragraph(safe(next_step(verdict, info), 400))])
-    return _table(rows, [0.18, 0.82], [("BOTTOMPADDING", (0, 0), (-1, -1), 2)])
+    return table(rows, [0.18, 0.82], [("BOTTOMPADDING", (0, 0), (-1, -1), 2)])
 
 
 def verdict_word(verdict: str) -> str:
@@ -291,7 +284,7 @@ def _pictures(record: Record, height: float) -> Table:
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     # Padding that grows to the right spreads the gutters so that both outer edges stay flush.
     look = [("LEFTPADDING", (i, 0), (i, -1), GUTTER * i / columns) for i in range(columns)]
-    return _table(rows, [1 / columns] * columns, [*look, ("BOTTOMPADDING", (0, 0), (-1, -1), 5)])
+    return table(rows, [1 / columns] * columns, [*look, ("BOTTOMPADDING", (0, 0), (-1, -1), 5)])
 
 
 def _arrangement(image: Mapping[str, Any], height: float) -> tuple[int, float, float]:
@@ -334,10 +327,10 @@ def _second_page(record: Record, review: Review | None) -> list[Flowable]:
     data = record.data
     return [
         _continued(record), Spacer(1, 3 * mm),
-        _heading(_("Where")), *_where(data), Spacer(1, GAP),
-        _heading(_("How sure")), _confidence(data), Spacer(1, GAP),
-        _heading(_("Method")), _method(data), Spacer(1, GAP),
-        _heading(_("Disposition")), _disposition(review),
+        heading(_("Where")), *_where(data), Spacer(1, GAP),
+        heading(_("How sure")), _confidence(data), Spacer(1, GAP),
+        heading(_("Method")), _method(data), Spacer(1, GAP),
+        heading(_("Disposition")), _disposition(review),
     ]  # fmt: skip
 
 
@@ -350,12 +343,7 @@ def _continued(record: Record) -> Table:
             paragraph(verdict, right),
         ]
     ]
-    return _table(rows, [0.5, 0.5], [])
-
-
-def _heading(text: str) -> Table:
-    look = [("LINEBELOW", (0, 0), (-1, -1), 0.6, style.RULE), ("BOTTOMPADDING", (0, 0), (-1, -1), 2)]
-    return _table([[paragraph(text, style.HEADING)]], [1.0], look)
+    return table(rows, [0.5, 0.5], [])
 
 
 def _where(data: Mapping[str, Any]) -> list[Flowable]:
@@ -383,7 +371,7 @@ def _where(data: Mapping[str, Any]) -> list[Flowable]:
         ("TOPPADDING", (0, 0), (-1, -1), 1.2),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 1.2),
     ]
-    table = _table(rows, [0.05, 0.27, 0.08, 0.08, 0.08, 0.08, 0.15, 0.11, 0.10], look)
+    found = table(rows, [0.05, 0.27, 0.08, 0.08, 0.08, 0.08, 0.15, 0.11, 0.10], look)
     note = _("Pixels from the top left corner of the picture; x2 and y2 lie just outside the box.")
     if (more := len(boxes) - MAX_BOX_ROWS) > 0:
         cut = _(
@@ -394,7 +382,7 @@ def _where(data: Mapping[str, Any]) -> list[Flowable]:
             more=more,
         )
         note = f"{cut} {note}"
-    return [table, Spacer(1, 1.5 * mm), paragraph(note, style.SMALL)]
+    return [found, Spacer(1, 1.5 * mm), paragraph(note, style.SMALL)]
 
 
 def _confidence(data: Mapping[str, Any]) -> Table:
@@ -419,7 +407,7 @@ def _confidence(data: Mapping[str, Any]) -> Table:
         threshold_scale(probability, *limits, width),
         paragraph(distance, style.SMALL),
     ]
-    return _table(
+    return table(
         [[left, right]],
         [0.5, 0.5],
         [("LEFTPADDING", (1, 0), (1, 0), gutter / 2), ("TOPPADDING", (0, 0), (-1, -1), 3)],
@@ -455,6 +443,7 @@ def _method(data: Mapping[str, Any]) -> Table:
         (_("Engine"), method.get("engine") or _(NOT_RECORDED)),
         (_("Preprocessing"), _pairs(preprocessing) or _(NOT_RECORDED)),
         (_("Explanation"), data["heatmap"]["method"]),
+        *([(_("Thresholds"), method["thresholds"])] if method.get("thresholds") else []),
         (_("Validated recall"), rate_with_interval(metrics.get("recall"))),
         (_("Validated overkill"), rate_with_interval(metrics.get("overkill"))),
         (_("Last check on known parts"), method.get("last_check") or _("not recorded")),
@@ -462,7 +451,7 @@ def _method(data: Mapping[str, Any]) -> Table:
     rows: list[list[Cell]] = [
         [paragraph(name, style.FACT), paragraph(safe(value, 220))] for name, value in facts
     ]
-    return _table(rows, [0.24, 0.76], [("TOPPADDING", (0, 0), (-1, -1), 0.8)])
+    return table(rows, [0.24, 0.76], [("TOPPADDING", (0, 0), (-1, -1), 0.8)])
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
@@ -502,11 +491,11 @@ def _disposition(review: Review | None) -> Table:
     ticked = ""
     if review:
         ticked = _(DISPOSITION_LABELS.get(review.disposition, ""))
-        name, date = paragraph(safe(review.reviewer, 48)), paragraph(_moment(review.created_at))
+        name, date = paragraph(safe(review.reviewer, 48)), paragraph(moment(review.created_at))
         if review.rationale:
             rationale = [paragraph(safe(_shortened(review.rationale), len(review.rationale)))]
         decided = [paragraph(_decided(review)), Spacer(1, 2 * mm)]
-    sign = _table(
+    sign = table(
         [
             [name, ruled_blank(third - 12), date],
             [paragraph(text, style.LABEL) for text in (_("Printed name"), _("Signature"), _("Date"))],
@@ -532,7 +521,7 @@ def _disposition(review: Review | None) -> Table:
             for side in ("TOPPADDING", "BOTTOMPADDING", "LEFTPADDING", "RIGHTPADDING")
         ),
     ]
-    return _table([[content]], [1.0], look)
+    return table([[content]], [1.0], look)
 
 
 def _shortened(rationale: str) -> str:
@@ -554,47 +543,15 @@ def _decided(review: Review) -> str:
     )
 
 
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} {moment.tzname()}"
-
-
 # --- both -------------------------------------------------------------------------------------------
 
 
 def _footer(canvas: Canvas, record: Record, page: int, pages: int, head: Head | None) -> None:
-    left, right = style.MARGIN, style.PAGE_WIDTH - style.MARGIN
-    canvas.setStrokeColor(style.RULE)
-    canvas.line(left, 16 * mm, right, 16 * mm)
-    canvas.setFont(style.BOLD, 6.8)
-    canvas.setFillColor(style.INK)
-    canvas.drawString(
-        left, 12.6 * mm, _("%(number)s · revision %(revision)s", number=record.number, revision=REVISION)
-    )
-    canvas.setFont(style.REGULAR, 6.8)
-    canvas.drawCentredString((left + right) / 2, 12.6 * mm, _("AI-assisted; disposition by the named person"))
-    canvas.drawRightString(right, 12.6 * mm, _("Page %(page)s of %(pages)s", page=page, pages=pages))
-    canvas.setFillColor(style.MUTED)
-    canvas.setFont(style.REGULAR, 6)
-    canvas.drawString(left, 9.4 * mm, f"{_('SHA-256 of the image')}   {record.data['image']['sha256']}")
-    canvas.drawString(left, 6.8 * mm, f"{_('SHA-256 of the record')}  {record.record_sha256}")
+    number = _("%(number)s · revision %(revision)s", number=record.number, revision=REVISION)
+    hashes = [
+        f"{_('SHA-256 of the image')}   {record.data['image']['sha256']}",
+        f"{_('SHA-256 of the record')}  {record.record_sha256}",
+    ]
     if head:
-        canvas.drawString(left, 4.2 * mm, f"Head of the history's chain  {head}")
-
-
-def _table(
-    rows: Sequence[Sequence[Cell]],
-    shares: Sequence[float],
-    look: Sequence[tuple[Any, ...]],
-    width: float = CONTENT_WIDTH,
-) -> Table:
-    """A table of ``width`` points in columns of ``shares``, without padding unless ``look`` adds some."""
-    bare = [
-        (side, (0, 0), (-1, -1), 0) for side in ("TOPPADDING", "BOTTOMPADDING", "LEFTPADDING", "RIGHTPADDING")
-    ]
-    text: list[tuple[Any, ...]] = [
-        ("FONT", (0, 0), (-1, -1), style.REGULAR, style.BODY.fontSize, style.BODY.leading)
-    ]
-    text += [("TEXTCOLOR", (0, 0), (-1, -1), style.INK), ("VALIGN", (0, 0), (-1, -1), "TOP")]
-    return Table(
-        rows, colWidths=[share * width for share in shares], style=[*bare, *text, *look], hAlign="LEFT"
-    )
+        hashes.append(f"Head of the history's chain  {head}")
+    footer(canvas, number, page, pages, hashes)
