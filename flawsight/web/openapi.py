@@ -227,7 +227,7 @@ class Line:
 
 def _line(document: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> Line:
     status, success = next(iter(operation["responses"].items()))
-    media, given = next(iter(success["content"].items()), (_("nothing"), {}))
+    given: dict[str, Any] = next(iter(success["content"].values()), {})
     body: dict[str, Any] = operation.get("requestBody", {"content": {"": {}}})["content"]
     sent_as, sent = next(iter(body.items()))
     responses = document["components"]["responses"]
@@ -245,7 +245,7 @@ def _line(document: dict[str, Any], path: str, method: str, operation: dict[str,
         sent=_fields(document, sent.get("schema", {})),
         sent_as=sent_as,
         given=_fields(document, given.get("schema", {})),
-        given_as=", ".join(success["content"]) or media,
+        given_as=", ".join(success["content"]) or _("nothing"),
         status=status,
         problems=[
             (code, responses[code]["description"]) for code in operation["responses"] if code in responses

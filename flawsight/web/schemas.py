@@ -58,7 +58,7 @@ class Upload(Context):
             json_schema_extra={"contentMediaType": "application/octet-stream"},
         ),
     ]
-    product: str = Field("", description="Key of the model on the bench to ask; empty asks the first.")
+    product: str = Field("", description="Key of the model on the bench to ask, or `auto`; empty: the first.")
 
 
 class Box(BaseModel):
