@@ -232,8 +232,8 @@ class ShiftView:
             state_text=_(STATES[shift.state]),
             sentence=shift_sentence(shift, since),
             facts=_(
-                "Stability index %(psi)s (moved from %(moved)s; chance alone reaches %(chance)s), "
-                "%(n)s recent parts against %(reference)s.",
+                "Stability index %(psi)s: from %(moved)s on it counts as moved, and chance alone reaches "
+                "%(chance)s. %(n)s recent parts against %(reference)s.",
                 psi=number(shift.psi, 2),
                 moved=number(MOVED, 2),
                 chance=number(shift.chance, 2),
