@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -159,6 +160,20 @@ def test_an_operator_may_look_at_models_and_change_nothing(home: Path) -> None:
         close(app)
 
 
+def test_inspections_in_hand_while_models_are_switched_are_all_finished(
+    client: FlaskClient, app: Flask
+) -> None:
+    def inspect(_: int) -> str:
+        answer = inspected(app.test_client())
+        return f"{answer['model']['name']} {answer['verdict']}"
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = threads.map(inspect, range(16))
+        for key in ("lenient", "model", "lenient"):
+            assert change(client, "switch", key).status_code == 200
+        assert set(answers) <= {"tiny reject", "lenient accept"}
+
+
 # --- installing --------------------------------------------------------------------------------------------
 
 
@@ -194,6 +209,16 @@ def test_a_wrong_a_truncated_and_a_newer_file_are_refused_with_the_reason(
         assert reason in problem(answer)
         assert "/tmp" not in answer.text
     assert [path.name for path in (home / "models").iterdir()] == ["lenient.onnx"]
+
+
+def test_a_file_over_the_limit_is_refused(home: Path) -> None:
+    app = create_app(settings_in(home, max_model_mb=0.001))
+    try:
+        assert "larger than 0.001 MiB" in problem(
+            send_model(app.test_client(), model_bytes(lenient("other")))
+        )
+    finally:
+        close(app)
 
 
 def test_results_of_another_model_are_refused(client: FlaskClient, home: Path) -> None:
@@ -441,6 +466,47 @@ def test_a_comparison_is_shown_with_curves_matrices_and_the_full_report(
     asked = client.get(f"/side-by-side?inspection={record['id']}&comparison=tiles").text
     assert "REJECT" in asked and "lenient" not in asked  # b's network is not there, a's is
     assert client.get("/comparisons/..%2fruns").status_code == 404
+
+
+def test_the_best_network_of_a_comparison_is_installed_at_a_click(client: FlaskClient, home: Path) -> None:
+    write_study(home)
+    (home / "runs" / "tiles" / "a-0" / "model.onnx").write_bytes(model_bytes(lenient("a")))
+    fields = {"csrf_token": token(client), "label": "a"}
+    address = client.post("/comparisons/tiles", data=fields).location
+    assert "Best of the comparison tiles: a" in client.get("/models").text
+    assert client.get(address).status_code == 200
+    again = client.post("/comparisons/tiles", data=fields)
+    assert again.status_code == 400 and "is installed already" in again.text
+    assert "no longer there" in client.post("/comparisons/tiles", data={**fields, "label": "b"}).text
+
+
+def test_a_result_is_explained_by_the_model_that_made_it(client: FlaskClient, app: Flask) -> None:
+    record = inspected(client)
+    change(client, "switch")
+    store, fleet = app.extensions["flawsight"].store, app.extensions["flawsight"].fleet
+    assert fleet.inspector_of(store.get(record["id"])).metadata.name == "tiny"
+    assert fleet.inspector().metadata.name == "lenient"
+
+
+def test_a_product_that_is_only_named_has_no_defect_words(client: FlaskClient, home: Path) -> None:
+    product = {
+        "title": "Batik motifs", "task": "identify",
+        "wording": {"subject": "motif", "accept": "Recognised", "review": "Not certain"},
+        "classes": {
+            f"batik_{name}": {
+                "title": name.title(), "description": f"Looks like {name}.", "is_defect": False,
+                "severity": "none",
+                "recommended_action": "", "facts": {"Region of origin": "Yogyakarta"}}
+            for name in ("kawung", "parang", "ceplok")},
+    }  # fmt: skip
+    batik = replace(METADATA, name="batik", classes=tuple(product["classes"]), defects=(), product=product)
+    (home / "models" / "batik.onnx").write_bytes(model_bytes(batik))
+    change(client, "switch", "batik")
+    page = client.get(f"/inspections/{inspected(client, surface())['id']}").text
+    for words in ("RECOGNISED", "Kawung", "Motif", "Looks like kawung.", "Region of origin", "Yogyakarta"):
+        assert words in page
+    for words in ("No defect found", "probability of any defect", "Accepted below", "judged good"):
+        assert words not in page
 
 
 def test_a_half_written_or_foreign_comparison_is_passed_over(client: FlaskClient, home: Path) -> None:

@@ -154,7 +154,7 @@ class Library:
         digest = sha256(file.read_bytes())
         for known in self.models():
             if known.sha256 == digest:
-                raise BadModel(f"{called} is installed already, as {known.key}.")
+                raise BadModel("%(called)s is installed already, as %(key)s.", called=called, key=known.key)
         name = re.sub(r"[^A-Za-z0-9._]+", "-", f"{metadata.name}-{metadata.version}").strip("-.")[:80]
         target = self.folder / f"{name or 'model'}-{digest[:8]}{SUFFIX}"
         try:
@@ -164,8 +164,10 @@ class Library:
             write_bytes(target, file.read_bytes())
         except OSError as error:
             raise ModelError(
-                f"The models folder {self.folder} cannot be written to ({error.strerror}). "
-                "Give this user write access, or set FLAWSIGHT_MODELS."
+                "The models folder %(folder)s cannot be written to (%(reason)s). "
+                "Give this user write access, or set FLAWSIGHT_MODELS.",
+                folder=self.folder,
+                reason=error.strerror,
             ) from error
         return look(target)
 
@@ -214,17 +216,25 @@ def check_file(file: Path, called: str) -> ModelMetadata:
             )
         except subprocess.TimeoutExpired:
             raise BadModel(
-                f"{called} did not answer one picture within {CHECK_S:.0f} s. Use a smaller model."
+                "%(called)s did not answer one picture within %(seconds)s s. Use a smaller model.",
+                called=called,
+                seconds=round(CHECK_S),
             ) from None
         try:
             said = json.loads(found.stdout)
         except ValueError:
             raise BadModel(
-                f"{called} ended the process that tried it (code {found.returncode}): it is damaged, or "
-                "needs more memory than it may have. Export it again, or use a smaller model."
+                "%(called)s ended the process that tried it (code %(code)s): it is damaged, or "
+                "needs more memory than it may have. Export it again, or use a smaller model.",
+                called=called,
+                code=found.returncode,
             ) from None
         if "problem" in said:
-            raise BadModel(f"{called} cannot be used. {said['problem'].replace(str(alone), called)}")
+            raise BadModel(
+                "%(called)s cannot be used. %(reason)s",
+                called=called,
+                reason=said["problem"].replace(str(alone), called),
+            )
     return ModelMetadata.from_json(json.dumps(said["metadata"]), called)
 
 
@@ -269,7 +279,9 @@ def read_metadata(path: Path) -> ModelMetadata:
     try:
         model: Any = onnx.load_model(str(path), load_external_data=False)
     except Exception as error:  # the parser raises its own unrelated types
-        raise ModelError(f"{path} is no readable ONNX model ({error}). Copy it again.") from error
+        raise ModelError(
+            "%(path)s is no readable ONNX model (%(reason)s). Copy it again.", path=path, reason=error
+        ) from error
     properties = {entry.key: entry.value for entry in model.metadata_props}
     return ModelMetadata.from_json(properties.get(ONNX_KEY, "{}"), str(path))
 
@@ -291,6 +303,8 @@ def _check_results(content: bytes, metadata: ModelMetadata) -> None:
     except (ValueError, RecursionError):
         raise BadModel("The results file is no JSON. Send the one that the training left.") from None
     if not isinstance(value, dict) or value.get("schema") != RESULTS_SCHEMA:
-        raise BadModel(f"The results file is not {RESULTS_SCHEMA!r}. Send the one that the training left.")
+        raise BadModel(
+            "The results file is not %(schema)s. Send the one that the training left.", schema=RESULTS_SCHEMA
+        )
     if value.get("classes") != list(metadata.classes):
         raise BadModel("The results file is of another model: its classes differ. Send the one of this.")

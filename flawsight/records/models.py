@@ -13,22 +13,23 @@ from typing import Any
 from sqlalchemy import select
 
 from flawsight.errors import FlawsightError
+from flawsight.i18n import marked
 from flawsight.inspection.library import InstalledModel
 from flawsight.records.store import Store
 from flawsight.records.tables import ModelChangeRow
 
 # What was done, in words for people.
 KINDS = {
-    "install": "Installed",
-    "remove": "Removed",
-    "switch": "Switched to",
-    "add": "Put on the bench beside the others",
-    "take_off": "Taken off the bench",
-    "roll_back": "Rolled back to",
-    "thresholds": "Thresholds moved",
-    "reset": "Thresholds back to the model's own",
-    "shadow": "Answers in the shadow",
-    "end_shadow": "No longer in the shadow",
+    "install": marked("Installed"),
+    "remove": marked("Removed"),
+    "switch": marked("Switched to"),
+    "add": marked("Put on the bench beside the others"),
+    "take_off": marked("Taken off the bench"),
+    "roll_back": marked("Rolled back to"),
+    "thresholds": marked("Thresholds moved"),
+    "reset": marked("Thresholds back to the model's own"),
+    "shadow": marked("Answers in the shadow"),
+    "end_shadow": marked("No longer in the shadow"),
 }
 WHY_LENGTH = 500
 
@@ -137,7 +138,7 @@ class Models:
 
         def step(setup: Setup) -> Setup:
             if setup.bench == (model.key,):
-                raise BadChange(f"{model.key} is the one that answers already.")
+                raise BadChange("%(key)s is the one that answers already.", key=model.key)
             return replace(setup, bench=(model.key,))
 
         return self._change("switch", model, by, why, step)
@@ -148,7 +149,7 @@ class Models:
         def step(setup: Setup) -> Setup:
             bench = setup.bench or (default,)
             if model.key in bench:
-                raise BadChange(f"{model.key} is on the bench already.")
+                raise BadChange("%(key)s is on the bench already.", key=model.key)
             return replace(setup, bench=(*bench, model.key))
 
         return self._change("add", model, by, why, step)
@@ -159,9 +160,11 @@ class Models:
         def step(setup: Setup) -> Setup:
             rest = tuple(key for key in setup.bench if key != model.key)
             if rest == setup.bench:
-                raise BadChange(f"{model.key} is not on the bench.")
+                raise BadChange("%(key)s is not on the bench.", key=model.key)
             if not rest:
-                raise BadChange(f"{model.key} is the only one that answers. Switch to another one instead.")
+                raise BadChange(
+                    "%(key)s is the only one that answers. Switch to another one instead.", key=model.key
+                )
             return replace(setup, bench=rest)
 
         return self._change("take_off", model, by, why, step)
@@ -197,7 +200,7 @@ class Models:
 
         def step(setup: Setup) -> Setup:
             if model.key not in setup.limits:
-                raise BadChange(f"{model.key} uses its own thresholds already.")
+                raise BadChange("%(key)s uses its own thresholds already.", key=model.key)
             return replace(setup, limits={k: v for k, v in setup.limits.items() if k != model.key})
 
         return self._change("reset", model, by, why, step)
@@ -207,7 +210,7 @@ class Models:
 
         def step(setup: Setup) -> Setup:
             if setup.shadow == model.key:
-                raise BadChange(f"{model.key} is the shadow already.")
+                raise BadChange("%(key)s is the shadow already.", key=model.key)
             return replace(setup, shadow=model.key, shadow_since=setup.revision + 1)
 
         return self._change("shadow", model, by, why, step)
@@ -235,7 +238,7 @@ class Models:
         if not why:
             raise BadChange("Say why. The next person who looks at the log will want to know.")
         if len(why) > WHY_LENGTH:
-            raise BadChange(f"The reason is longer than {WHY_LENGTH} characters. Shorten it.")
+            raise BadChange("The reason is longer than %(most)s characters. Shorten it.", most=WHY_LENGTH)
         with self.store.transaction("write", write=True) as session:
             setup = step(Setup.of(session.scalar(_latest())))
             row = ModelChangeRow(

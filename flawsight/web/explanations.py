@@ -95,7 +95,8 @@ def _torch_model(settings: Settings) -> Path:
 
 def _record(inspection_id: str, class_id: str) -> tuple[Record, Inspector]:
     it = service()
-    record, inspector = it.store.get(inspection_id), it.inspector()
+    record = it.store.get(inspection_id)
+    inspector = it.fleet.inspector_of(record)
     if class_id not in inspector.metadata.classes:
         raise NotFound("The model in use knows no class %(name)s.", name=class_id)
     return record, inspector

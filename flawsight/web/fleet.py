@@ -125,6 +125,19 @@ class Fleet:
                 slot.inspector, slot.limits = self._inspector(slot.engine, limits), limits
             return slot.inspector
 
+    def inspector_of(self, record: Record) -> Inspector:
+        """That of the model which made ``record``, if it is still installed; else the first on the bench.
+
+        Raises:
+            ModelError: it cannot be used.
+        """
+        setup, wanted = self.models.setup(), record.data["model"]["sha256"]
+        first = self.inspector(None, setup)
+        if first.engine.sha256 == wanted:
+            return first
+        found = next((model for model in self.library.models() if model.sha256 == wanted), None)
+        return self.inspector(found, setup) if found else first
+
     def chosen(self, product: str = "") -> Inspect:
         """How to inspect with the model on the bench called ``product``, with the first, or ``AUTO``.
 
@@ -139,7 +152,9 @@ class Fleet:
         by_key = {model.key: model for model in bench}
         if product not in ("", AUTO) and product not in by_key:
             raise NoSuchProduct(
-                f"There is no product {product!r} on the bench. Choose one of: {', '.join(by_key)}."
+                "There is no product %(product)s on the bench. Choose one of: %(products)s.",
+                product=repr(product),
+                products=", ".join(by_key),
             )
         model = by_key.get(product, bench[0])
         return self._remarking(model, setup)

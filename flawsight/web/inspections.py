@@ -18,6 +18,7 @@ from flawsight.web.answer import to_json, uploaded
 from flawsight.web.bench import remember, sent_context
 from flawsight.web.explanations import others_problem
 from flawsight.web.gallery import find_truth
+from flawsight.web.products import remember_product, sent_product
 from flawsight.web.service import service
 from flawsight.web.thumbnails import send_kept_thumbnail
 from flawsight.web.view import ResultView, ReviewView
@@ -36,8 +37,8 @@ def index() -> Response:
 @bp.post("")
 def create() -> Response:
     context = sent_context()
-    record = service().inspect(*uploaded(), context)
-    return remember(redirect(url_for(".show", inspection_id=record.id), 303), context)
+    record = service().inspect(*uploaded(), context, sent_product())
+    return remember_product(remember(redirect(url_for(".show", inspection_id=record.id), 303), context))
 
 
 @bp.get("/<inspection_id>")

@@ -299,8 +299,31 @@ def comparisons() -> str:
 
 @bp.get("/comparisons/<key>")
 def comparison(key: str) -> str:
-    study = find_study(runs_folder(service()), key)
-    return render_template("comparison.html", view=words.study_view(study), networks=len(study.models()))
+    return _comparison(find_study(runs_folder(service()), key), None)
+
+
+@bp.post("/comparisons/<key>")
+@requires("admin")
+def install_compared(key: str) -> Response:
+    """Install the best network of one entry."""
+    it = service()
+    study, label = find_study(runs_folder(it), key), request.form.get("label", "")
+    models = study.models()
+    try:
+        if label not in models:
+            raise BadModel("That network is no longer there. Run the comparison again.")
+        model = it.fleet.library.install(models[label].path, label)
+        it.fleet.models.note("install", model, who(), f"Best of the comparison {key}: {label}")
+    except BadModel as error:
+        return make_response(_comparison(study, error.said()), error.status)
+    flash(_("%(title)s is installed. It answers as soon as you switch to it.", title=model.title))
+    return redirect(url_for(".show", key=model.key), 303)
+
+
+def _comparison(study: Study, problem: str | None) -> str:
+    return render_template(
+        "comparison.html", view=words.study_view(study), networks=list(study.models()), problem=problem
+    )
 
 
 @bp.get("/comparisons/<key>/charts/<name>")
