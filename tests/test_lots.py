@@ -298,7 +298,7 @@ def test_a_lot_is_accepted_only_as_its_plans_say(store: Store, lots: Lots) -> No
     lot = lots.open(terms(), "Olga")
     file(store)
     file(store, "review")
-    with pytest.raises(BadLot, match="1 parts to inspect, 1 to decide"):
+    with pytest.raises(BadLot, match="Still to inspect: 1, still to decide: 1"):
         lots.close(lot.id, "accept", "Ines", "hurry")
     with pytest.raises(BadLot, match="Give the reason"):
         lots.close(lot.id, "withdraw", "Ines")

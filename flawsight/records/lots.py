@@ -438,7 +438,8 @@ def _check_decision(decision: str, figures: Figures, rationale: str) -> None:
                 "still release it, with a rationale."
             )
         raise BadLot(
-            "The plans have not accepted this lot yet: %(to_go)s parts to inspect, %(undecided)s to decide.",
+            "The plans have not accepted this lot yet. Still to inspect: %(to_go)s, still to decide: "
+            "%(undecided)s.",
             to_go=figures.to_go,
             undecided=figures.undecided,
         )

@@ -29,6 +29,7 @@ from flawsight.records.assessment import (
     Part,
     Row,
 )
+from flawsight.records.links import Head
 from flawsight.records.lots import DISPOSITIONS, STATES, Event, Lot, event_words
 from flawsight.records.record import Record
 from flawsight.records.sampling import NONE_ALLOWED
@@ -49,8 +50,10 @@ STATE_COLOURS = {"accepted": "accept", "rejected": "reject", "open": "review", "
 STANDARD = marked("ISO 2859-1 (ANSI/ASQ Z1.4), single sampling, normal inspection")
 
 
-def build_lot_report(lot: Lot, assessment: Assessment, record: Callable[[str], Record]) -> bytes:
-    """The report of ``lot``: the same bytes for the same lot and parts.
+def build_lot_report(
+    lot: Lot, assessment: Assessment, record: Callable[[str], Record], head: Head | None = None
+) -> bytes:
+    """The report of ``lot``: the same bytes for the same lot, parts and ``head`` of the history's chain.
 
     ``record`` gives the inspection of an id, for its picture.
     """
@@ -65,18 +68,24 @@ def build_lot_report(lot: Lot, assessment: Assessment, record: Callable[[str], R
         *_events(lot), Spacer(1, GAP),
         *_parts(assessment, record),
     ]  # fmt: skip
-    return print_lot(story, lot, lot.report_number, _("Lot report %(number)s", number=lot.report_number))
+    title = _("Lot report %(number)s", number=lot.report_number)
+    return print_lot(story, lot, lot.report_number, title, head)
 
 
 # --- what lot report and NCR share ------------------------------------------------------------------
 
 
-def print_lot(story: Sequence[Flowable], lot: Lot, report: str, title: str) -> bytes:
-    """``story`` on pages that carry the number ``report`` and the hash of the lot's record."""
+def print_lot(
+    story: Sequence[Flowable], lot: Lot, report: str, title: str, head: Head | None = None
+) -> bytes:
+    """``story`` on pages that carry the number ``report``, the hash of the lot's record and the ``head``."""
 
     def foot(canvas: Canvas, page: int, pages: int) -> None:
         said = _("%(number)s · revision %(revision)s", number=report, revision=REVISION)
-        footer(canvas, said, page, pages, (f"{_('SHA-256 of the record')}  {lot.sha256}",))
+        hashes = [f"{_('SHA-256 of the record')}  {lot.sha256}"]
+        if head:
+            hashes.append(f"{_('Head of the chain of the history')}  {head}")
+        footer(canvas, said, page, pages, hashes)
 
     subject = f"{_(STATES[lot.state]).upper()}: {shown(lot.terms.number)}"
     return print_pages(story, title, subject, lot.events[-1].created_at, foot)
@@ -405,16 +414,21 @@ def _parts(assessment: Assessment, record: Callable[[str], Record]) -> list[Flow
 
 def violated(rows: Sequence[Row]) -> list[str]:
     """What the lot was held against and failed, a sentence a severity."""
-    return [
-        _(
-            "%(severity)s: at most %(ac)s of %(n)s parts allowed (%(limit)s, %(standard)s); %(found)s found.",
-            severity=_(SEVERITY_WORDS[row.severity]),
-            ac=row.plan.ac,
-            n=number(row.plan.n),
-            limit=limit_words(row.plan.limit),
-            standard=_(STANDARD),
-            found=row.found,
+    return [_violated(row) for row in rows if row.state == "reject"]
+
+
+def _violated(row: Row) -> str:
+    severity = _(SEVERITY_WORDS[row.severity])
+    if row.plan.limit == NONE_ALLOWED:
+        return _(
+            "%(severity)s: no such part is allowed; %(found)s found.", severity=severity, found=row.found
         )
-        for row in rows
-        if row.state == "reject"
-    ]
+    return _(
+        "%(severity)s: at most %(ac)s of %(n)s parts allowed (%(limit)s, %(standard)s); %(found)s found.",
+        severity=severity,
+        ac=row.plan.ac,
+        n=number(row.plan.n),
+        limit=limit_words(row.plan.limit),
+        standard=_(STANDARD),
+        found=row.found,
+    )

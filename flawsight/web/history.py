@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
-from io import StringIO
 from typing import Any
 
 from flask import (
@@ -38,6 +36,7 @@ from flawsight.web import answer
 from flawsight.web.auth import current_user, requires
 from flawsight.web.security import csrf
 from flawsight.web.service import service
+from flawsight.web.spreadsheet import csv_line
 from flawsight.web.view import headline, spoken_time
 
 PAGE = 50
@@ -299,10 +298,10 @@ def _csv_lines(records: Iterator[Record]) -> Iterator[str]:
             row = _row(record)
         if head is None:
             head = list(row)
-            yield _csv_line(head)
-        yield _csv_line([_harmless(value) for value in row.values()])
+            yield csv_line(head)
+        yield csv_line(list(row.values()))
     if head is None:
-        yield _csv_line(["number"])
+        yield csv_line(["number"])
 
 
 def _row(record: Record) -> dict[str, Any]:
@@ -324,21 +323,6 @@ def _row(record: Record) -> dict[str, Any]:
         "record_sha256": record.record_sha256,
         "id": record.id,
     }
-
-
-def _csv_line(values: list[Any]) -> str:
-    buffer = StringIO()
-    csv.writer(buffer).writerow(values)
-    return buffer.getvalue()
-
-
-def _harmless(value: Any) -> Any:
-    """A text that a spreadsheet would run as a formula is kept a text."""
-    return (
-        f"'{value}"
-        if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-        else value
-    )
 
 
 def _json_parts(records: Iterator[Record]) -> Iterator[str]:
