@@ -6,29 +6,30 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import String, cast, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
+from flawsight.i18n import language
 from flawsight.records import links
 from flawsight.records.links import Head
-from flawsight.records.record import Record
 from flawsight.records.store import Store
-from flawsight.records.tables import LinkRow, ReviewRow
+from flawsight.records.tables import LinkRow
 from flawsight.records.verify import head
 
 
-def issue_report(store: Store, record: Record, render: Callable[[Head], bytes]) -> bytes:
-    """The PDF of ``record``, as ``render`` makes it with the head of the chain that it is to print.
+def issue(store: Store, ref: str, number: str, render: Callable[[Head], bytes]) -> bytes:
+    """A PDF, as ``render`` makes it with the head of the chain that it is to print.
 
-    Asked for again, the same document comes with the head it had, and no link is added, until somebody
-    answers anew. Whoever keeps a copy thereby keeps the head of that time.
+    Asked for again, the same document comes with the head it had and adds no link, as long as what it
+    says is the same. Whoever keeps a copy thereby keeps the head of the time it was issued.
+
+    Args:
+        ref: what it is about: the id of an inspection, or the kind of report and the id of a lot.
+        number: of the report, for people.
 
     Raises:
         RecordError: the link cannot be written; then the PDF is not given out either.
     """
-    with store.transaction("read") as session:
-        earlier = _issued(session, record.id)
-    if earlier is not None:
+    if earlier := _issued(store, ref):
         kept = earlier["head"]
         pdf = render(Head(kept["link"], kept["hash"]))
         if sha256(pdf).hexdigest() == earlier["pdf_sha256"]:
@@ -36,29 +37,27 @@ def issue_report(store: Store, record: Record, render: Callable[[Head], bytes]) 
     now = head(store)
     pdf = render(now)
     content = {
-        "number": record.number,
+        "number": number,
+        "language": language(),
         "pdf_sha256": sha256(pdf).hexdigest(),
         "head": {"link": now.seq, "hash": now.hash},
     }
     with store.transaction("write", write=True) as session:
-        links.append(session, "pdf", record.id, content)
+        links.append(session, "pdf", ref, content)
     return pdf
 
 
-def _issued(session: Session, record_id: str) -> dict[str, Any] | None:
-    """What the link of the latest PDF says, unless somebody has answered since."""
-    pdf = (
-        select(LinkRow.seq, LinkRow.content)
-        .where(LinkRow.ref == record_id, LinkRow.kind == "pdf")
+def _issued(store: Store, ref: str) -> dict[str, Any] | None:
+    """What the link of the latest PDF of that kind and language says."""
+    latest = (
+        select(LinkRow.content)
+        .where(
+            LinkRow.ref == ref,
+            LinkRow.kind == "pdf",
+            LinkRow.content["language"].as_string() == language(),
+        )
         .order_by(LinkRow.seq.desc())
+        .limit(1)
     )
-    found = session.execute(pdf.limit(1)).one_or_none()
-    answered = (
-        select(func.max(LinkRow.seq))
-        .join(ReviewRow, (LinkRow.ref == cast(ReviewRow.id, String)) & (LinkRow.kind == "review"))
-        .where(ReviewRow.inspection_id == record_id)
-    )
-    if found is None or found.seq < (session.scalar(answered) or 0):
-        return None
-    content: dict[str, Any] = found.content
-    return content
+    with store.transaction("read") as session:
+        return session.scalar(latest)

@@ -13,6 +13,7 @@ from reportlab.platypus import Flowable, KeepTogether, Spacer, Table
 from flawsight.i18n import gettext as _
 from flawsight.i18n import marked, ngettext, number
 from flawsight.records.assessment import SEVERITY_WORDS, Assessment, Part
+from flawsight.records.links import Head
 from flawsight.records.lots import Lot
 from flawsight.records.record import Record
 from flawsight.reporting import style
@@ -40,8 +41,13 @@ PICTURE_HEIGHT = 42 * mm
 ROLES = (marked("Reported by"), marked("Cause and action by"), marked("Closed by"))
 
 
-def build_ncr(lot: Lot, assessment: Assessment, record: Callable[[str], Record]) -> bytes:
-    """The non-conformance report of ``lot``; ``record`` gives the inspection of an id, for its picture."""
+def build_ncr(
+    lot: Lot, assessment: Assessment, record: Callable[[str], Record], head: Head | None = None
+) -> bytes:
+    """The non-conformance report of ``lot``, with the ``head`` of the history's chain.
+
+    ``record`` gives the inspection of an id, for its picture.
+    """
     bad = [part for part in assessment.parts if part.state == "nonconforming"]
     disposed = lot.disposed
     said = disposed.data if disposed else {}
@@ -57,7 +63,7 @@ def build_ncr(lot: Lot, assessment: Assessment, record: Callable[[str], Record])
         _sign_off(),
     ]  # fmt: skip
     return print_lot(
-        story, lot, lot.ncr_number, _("Non-conformance report %(number)s", number=lot.ncr_number)
+        story, lot, lot.ncr_number, _("Non-conformance report %(number)s", number=lot.ncr_number), head
     )
 
 

@@ -553,5 +553,5 @@ def _footer(canvas: Canvas, record: Record, page: int, pages: int, head: Head | 
         f"{_('SHA-256 of the record')}  {record.record_sha256}",
     ]
     if head:
-        hashes.append(f"Head of the history's chain  {head}")
+        hashes.append(f"{_('Head of the chain of the history')}  {head}")
     footer(canvas, number, page, pages, hashes)

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from flawsight.errors import NotFound
 from flawsight.inspection.pictures import edge_layer, truth_layer
-from flawsight.records.issued import issue_report
+from flawsight.records.issued import issue
 from flawsight.records.reviews import Reviews
 from flawsight.records.search import History
 from flawsight.reporting import build_report
@@ -64,7 +64,7 @@ def report(inspection_id: str) -> Response:
     store = service().store
     record = store.get(inspection_id)
     review = Reviews(store).latest([inspection_id]).get(inspection_id)
-    pdf = issue_report(store, record, lambda head: build_report(record, review, head))
+    pdf = issue(store, record.id, record.number, lambda head: build_report(record, review, head))
     return send_file(
         BytesIO(pdf),
         mimetype="application/pdf",

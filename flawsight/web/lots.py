@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from flawsight.i18n import gettext as _
 from flawsight.i18n import ngettext
 from flawsight.records.assessment import PART_WORDS, SEVERITIES, SEVERITY_WORDS, Assessment
+from flawsight.records.issued import issue
 from flawsight.records.lots import (
     DEFAULT_LIMITS,
     DISPOSITIONS,
@@ -137,8 +138,11 @@ def dispose(lot_id: int) -> AnyResponse | tuple[str, int]:
 def report(lot_id: int) -> Response:
     store = service().store
     lot, assessment = assessed(lot_id)
-    content = build_lot_report(lot, assessment, store.get)
-    return _pdf(content, lot.report_number)
+    number = lot.report_number
+    pdf = issue(
+        store, f"lot {lot.id}", number, lambda head: build_lot_report(lot, assessment, store.get, head)
+    )
+    return _pdf(pdf, number)
 
 
 @bp.get("/<int:lot_id>/ncr.pdf")
@@ -147,7 +151,9 @@ def ncr(lot_id: int) -> Response:
     lot, assessment = assessed(lot_id)
     if not has_ncr(lot, assessment.figures):
         raise LotConflict("No part of this lot is nonconforming, so there is nothing to report.")
-    return _pdf(build_ncr(lot, assessment, store.get), lot.ncr_number)
+    number = lot.ncr_number
+    pdf = issue(store, f"ncr {lot.id}", number, lambda head: build_ncr(lot, assessment, store.get, head))
+    return _pdf(pdf, number)
 
 
 @bp.get("/<int:lot_id>/lot.csv")

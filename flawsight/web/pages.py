@@ -26,7 +26,7 @@ def start() -> str:
         models=[ModelView.of(metadata) for metadata in known],
         titles=class_titles(*known),
         model_problem=problem,
-        locked="" if problem else locked_text(it.golden.state(it.fingerprint())),
+        locked=locked_text(it.golden.state(it.fingerprint())) if it.golden.schedule and not problem else "",
         samples=list_samples(it.settings.samples),
         samples_folder=it.settings.samples.name,
         recent=[summary(record) for record in it.store.recent(RECENT)],

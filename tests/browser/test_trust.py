@@ -1,0 +1,74 @@
+"""Trust, in a real browser: a shift that begins with golden parts, and a history that was tampered with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import served, watched
+from flask import Flask
+from playwright.sync_api import Browser, Page, expect
+from web_client import cracked, encoded, surface, tiny_app
+
+PAGES = ("/trust", "/trust/golden", "/trust/agreement", "/trust/drift")
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    return tiny_app(tmp_path_factory.mktemp("trust"), golden="every 8 h")
+
+
+@pytest.fixture(scope="module")
+def locked_site(app: Flask) -> Iterator[str]:
+    yield from served(app)
+
+
+@pytest.fixture
+def bench(browser: Browser, locked_site: str) -> Iterator[Page]:
+    yield from watched(browser, locked_site, viewport={"width": 1440, "height": 900})
+
+
+def add_golden(page: Page, path: Path, pixels: object, verdict: str) -> None:
+    path.write_bytes(encoded(pixels))  # type: ignore[arg-type]
+    page.get_by_label("Picture").set_input_files(path)
+    page.get_by_label("Name for it").fill(path.stem)
+    page.get_by_label("Must come out as").select_option(verdict)
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator(".done")).to_contain_text(f"{path.stem} is a golden part now")
+
+
+def test_a_shift_begins_with_golden_parts_and_a_changed_picture_is_found(
+    bench: Page, app: Flask, tmp_path: Path
+) -> None:
+    bench.goto("/")
+    expect(bench.locator("#inspect-title ~ .notice")).to_contain_text("Inspection is locked")
+    bench.get_by_role("button", name="Inspect sample: MT Crack 1").click()
+    expect(bench.get_by_role("heading", level=1)).to_contain_text("Inspection is locked")
+
+    bench.goto("/trust/golden")
+    expect(bench.get_by_role("alert").first).to_contain_text("there are none")
+    add_golden(bench, tmp_path / "smooth.png", surface(), "accept")
+    add_golden(bench, tmp_path / "cracked.png", cracked(), "reject")
+    bench.get_by_role("button", name="Run the check now").click()
+    expect(bench.get_by_text("All golden parts came out right.")).to_be_visible()
+    expect(bench.locator(".golden .badge.accept")).to_have_count(2)
+
+    bench.goto("/")
+    bench.get_by_role("button", name="Inspect sample: MT Crack 1").click()
+    bench.wait_for_url("**/inspections/*")
+    record = app.extensions["flawsight"].store.recent(1)[0]
+
+    bench.get_by_role("link", name="Trust").click()
+    bench.get_by_role("button", name="Check now").click()
+    expect(bench.get_by_text("All is as it was filed.")).to_be_visible()
+    record.pictures["original"].write_bytes(b"another picture")
+    bench.get_by_role("button", name="Check now").click()
+    expect(bench.get_by_role("alert")).to_contain_text(f"{record.number}: the file original was altered.")
+
+
+def test_the_pages_fit_a_phone_and_name_the_one_that_is_open(phone: Page) -> None:
+    for address in PAGES:
+        phone.goto(address)
+        expect(phone.locator(".tabs [aria-current=page]")).to_have_attribute("href", address)
+        assert phone.evaluate("document.documentElement.scrollWidth") == 390, address
