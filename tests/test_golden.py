@@ -196,6 +196,9 @@ def test_operators_run_the_check_but_only_admins_change_the_parts(client: FlaskC
 def test_a_part_comes_from_the_history_or_an_upload_and_goes(client: FlaskClient, it: Service) -> None:
     it.golden.override(it.fingerprint(), "admin", "to have something in the history")
     number = send_to_api(client, BAD).get_json()["number"]
+    proposed = client.get("/trust/golden", query_string={"inspection": number}).text
+    assert f'value="{number}"' in proposed and '<option value="reject" selected>' in proposed
+    assert client.get("/trust/golden?inspection=INSP-1").status_code == 404
     form = {"csrf_token": token(client), "inspection": number.lower(), "verdict": "reject", "class": ""}
     page = client.post("/trust/golden/parts", data=form, follow_redirects=True).text
     assert "is a golden part now" in page and number in page

@@ -14,6 +14,8 @@ from flawsight.records.agreement import PEOPLE, Agreement, agreement
 from flawsight.records.checks import Checks
 from flawsight.records.drift import MOST, RECENT, Drift, drift
 from flawsight.records.golden import BadGoldenPart, GoldenPart
+from flawsight.records.record import Record
+from flawsight.records.reviews import Reviews
 from flawsight.records.search import Filter, History
 from flawsight.records.verify import BadHead, head, holds, parse_head
 from flawsight.taxonomy import describe
@@ -141,11 +143,7 @@ def add_part() -> GoldenPart:
     verdict, class_id = form.get("verdict", ""), form.get("class", "")
     title = " ".join(form.get("title", "").split())[:TITLE_LENGTH]
     if wanted := form.get("inspection", "").strip():
-        found = [
-            entry for entry in History(it.store).page(Filter(text=wanted)).entries
-            if wanted.upper() == entry.number or wanted == entry.id
-        ]  # fmt: skip
-        record = it.store.get(found[0].id if found else wanted)
+        record = _of_history(wanted)
         upload = record.upload if isinstance(record.upload, bytes) else record.upload.read_bytes()
         title = title or record.data["image"]["name"]
         return it.golden.add(upload, title, verdict, class_id, signed(), record.number)
@@ -154,6 +152,30 @@ def add_part() -> GoldenPart:
         raise BadGoldenPart("Choose a picture, or name an inspection of the history.")
     it.inspector().inspect_bytes(image, name)  # what cannot be read can never pass
     return it.golden.add(image, title or name, verdict, class_id, signed())
+
+
+def _of_history(wanted: str) -> Record:
+    """The inspection of that number, or of that id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    store = service().store
+    named = [e.id for e in History(store).page(Filter(text=wanted)).entries if e.number == wanted.upper()]
+    return store.get(named[0] if named else wanted)
+
+
+def _proposed() -> dict[str, str]:
+    """The form for an inspection of the address: as people answered, else as the model did."""
+    if not (wanted := request.args.get("inspection", "").strip()):
+        return {}
+    record = _of_history(wanted)
+    said = Reviews(service().store).latest([record.id]).get(record.id)
+    return {
+        "inspection": record.number,
+        "verdict": said.verdict if said else record.data["verdict"],
+        "class": said.class_id if said else record.data["predicted_class"],
+    }
 
 
 def _golden_page(problem: str = "") -> str:
@@ -178,7 +200,7 @@ def _golden_page(problem: str = "") -> str:
         classes=classes,
         problem=problem,
         model_problem=model_problem,
-        form=request.form or {"inspection": request.args.get("inspection", "")},
+        form=request.form or _proposed(),
     )
 
 
