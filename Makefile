@@ -4,12 +4,13 @@
 # make bench  measure speed and load, rewrite the table in docs/performance.md
 # make audit  known vulnerabilities of the installed packages (asks a service on the internet)
 # make train  train a model; options in ARGS, e.g. make train ARGS="--epochs 2"
+# make messages  bring the catalogs of translations up to date and compile them
 # make clean  remove what these commands made
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := app
-.PHONY: app test lint bench audit train clean
+.PHONY: app test lint bench audit train messages clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -42,6 +43,9 @@ bench: .venv/run.stamp
 
 audit: .venv/dev.stamp
 	$(BIN)/pip-audit --vulnerability-service osv --strict --skip-editable --progress-spinner off $(ARGS)
+
+messages: .venv/dev.stamp
+	PYTHONPATH=. $(BIN)/python tests/catalogs.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info

@@ -8,7 +8,7 @@ is translated there is compiled beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -31,7 +31,11 @@ def catalog_file(language: str) -> Path:
 
 def fresh() -> Catalog:
     """Every text marked in the code; the first argument of an error is one by being said by it."""
-    keywords = {**DEFAULT_KEYWORDS, "marked": None, **{kind.__name__: None for kind in _below(FlawsightError)}}
+    keywords = {
+        **DEFAULT_KEYWORDS,
+        "marked": None,
+        **{kind.__name__: None for kind in _below(FlawsightError)},
+    }
     with (PROJECT_ROOT / "babel.cfg").open(encoding="utf-8") as file:
         methods, options = parse_mapping_cfg(file)
     catalog = Catalog(project="Flawsight", charset="utf-8")
@@ -67,11 +71,12 @@ def update(language: str) -> int:
         write_po(file, catalog, width=110, sort_output=True, omit_header=False, include_lineno=False)
     with path.with_suffix(".mo").open("wb") as file:
         write_mo(file, catalog)
-    return sum(1 for message in catalog if message.id and not all(_strings(message.string)))
+    said = ((message.id, message.string or "") for message in catalog)
+    return sum(1 for text, string in said if text and not all(_strings(string)))
 
 
-def _strings(string: str | tuple[str, ...]) -> tuple[str, ...]:
-    return string if isinstance(string, tuple) else (string,)
+def _strings(string: str | Sequence[str]) -> tuple[str, ...]:
+    return (string,) if isinstance(string, str) else tuple(string)
 
 
 def _below(kind: type[Exception]) -> Iterator[type[Exception]]:

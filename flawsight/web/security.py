@@ -14,6 +14,7 @@ from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from flawsight.errors import RecordError
+from flawsight.i18n import gettext as _
 from flawsight.records import Accounts
 from flawsight.settings import Settings
 from flawsight.web import auth
@@ -79,9 +80,10 @@ def _refuse_foreign_names() -> None:
     if not current_app.config["FLAWSIGHT_LOCAL"]:
         return
     if not _is_loopback(_hostname(request.host)):
-        abort(400, f"This server is not called {request.host!r}. Open it as http://localhost instead.")
+        name = request.host
+        abort(400, _("This server is not called %(name)r. Open it as http://localhost instead.", name=name))
     if request.remote_addr and not _is_loopback(request.remote_addr):
-        abort(403, "This server answers the computer it runs on only. Its host setting can change that.")
+        abort(403, _("This server answers the computer it runs on only. Its host setting can change that."))
 
 
 def _refuse_other_sites() -> None:
@@ -93,7 +95,7 @@ def _refuse_other_sites() -> None:
         site not in ("same-origin", "none") if site else origin and urlsplit(origin).netloc != request.host
     )
     if foreign:
-        abort(403, "This request came from another site, so nothing was done.")
+        abort(403, _("This request came from another site, so nothing was done."))
 
 
 def _add_headers(response: Response) -> Response:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import waitress
+from flask import Flask
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from web_client import close, cracked, encoded, tiny_app
 
@@ -45,7 +46,11 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running server."""
-    app = tiny_app(tmp_path_factory.mktemp("site"), max_upload_mb=1)
+    yield from served(tiny_app(tmp_path_factory.mktemp("site"), max_upload_mb=1))
+
+
+def served(app: Flask) -> Iterator[str]:
+    """The address of ``app`` while it runs."""
     listener = listen("127.0.0.1", 0)
     server = waitress.create_server(app, sockets=[listener], threads=8)
     thread = threading.Thread(target=_until_closed, args=[server])

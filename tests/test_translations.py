@@ -1,0 +1,58 @@
+"""The catalogs are complete: nothing of the pages is left in English, nothing is fuzzy, all is compiled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from io import BytesIO
+
+import catalogs
+import pytest
+from babel.messages.catalog import Catalog, Message
+from babel.messages.mofile import read_mo, write_mo
+
+PLACEHOLDER = re.compile(r"%\(\w+\)[sr]|\{\w+\}|</?\w+>")
+
+
+def strings(text: str | Sequence[str]) -> tuple[str, ...]:
+    """A text, or its forms for one and for many."""
+    return (text,) if isinstance(text, str) else tuple(text)
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[Message]:
+    found = [message for message in catalogs.fresh() if message.id]
+    assert len(found) > 1000
+    return found
+
+
+@pytest.mark.parametrize("language", catalogs.TRANSLATED)
+def test_every_text_of_the_code_is_translated(language: str, texts: list[Message]) -> None:
+    catalog = catalogs.read(language)
+    for text in texts:
+        said = catalog.get(text.id)
+        assert said is not None and said.string and not said.fuzzy, f"{text.id!r}: run `make messages` and translate it"
+        wanted = 1 if isinstance(text.id, str) else catalog.num_plurals
+        assert len(strings(said.string)) == wanted and all(strings(said.string)), f"{text.id!r} lacks words"
+
+
+@pytest.mark.parametrize("language", catalogs.TRANSLATED)
+def test_a_translation_says_the_same_values_and_marks(language: str) -> None:
+    for message in catalogs.read(language):
+        if not message.id:
+            continue
+        expected = set(PLACEHOLDER.findall(strings(message.id)[-1]))
+        for said in strings(message.string):
+            assert set(PLACEHOLDER.findall(said)) == expected, f"{message.id!r}: {said!r}"
+
+
+@pytest.mark.parametrize("language", catalogs.TRANSLATED)
+def test_the_compiled_catalog_is_in_step(language: str) -> None:
+    compiled, expected = BytesIO(catalogs.catalog_file(language).with_suffix(".mo").read_bytes()), BytesIO()
+    write_mo(expected, catalogs.read(language))
+    expected.seek(0)
+    assert spoken(read_mo(compiled)) == spoken(read_mo(expected))
+
+
+def spoken(catalog: Catalog) -> dict[tuple[str, ...], tuple[str, ...]]:
+    return {strings(message.id): strings(message.string) for message in catalog if message.id}
