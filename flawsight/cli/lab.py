@@ -14,7 +14,7 @@ from rich.logging import RichHandler
 
 from flawsight.errors import FlawsightError
 from flawsight.inspection.operating import Costs
-from flawsight.learning.backbones import BACKBONES
+from flawsight.learning.backbones import BACKBONES, nearest_stride
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.lab import (
     BATCH_SIZES,
@@ -26,7 +26,7 @@ from flawsight.learning.lab import (
     in_words,
     threshold_sweep,
 )
-from flawsight.learning.presets import SHIPPED, load_preset
+from flawsight.learning.presets import SHIPPED, fine_tuning, load_preset
 
 _OPTIONS = [
     click.option("--preset", required=True, help=f"One of {', '.join(SHIPPED)}, or a .toml file."),
@@ -43,7 +43,6 @@ _OPTIONS = [
     click.option("--backbone", help="Of the base, instead of the preset's."),
     click.option("--pretrained", type=click.Choice(["none", "imagenet"]), help="imagenet downloads."),
     click.option("--weights", type=click.Path(path_type=Path, dir_okay=False), help="All start from these."),
-    click.option("--one-phase", is_flag=True, help="Train all layers at once, without the preset's phases."),
     click.option("--seed", type=int, default=0, show_default=True, help="Of everything random."),
     click.option(
         "--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Where runs/ is."
@@ -107,13 +106,15 @@ def _config(suffix: str, options: dict[str, Any]) -> tuple[TrainConfig, Costs]:
     )
     logging.getLogger("flawsight").setLevel(logging.INFO)
     preset = load_preset(options["preset"])
-    name, one_phase = options.pop("name"), options.pop("one_phase")
+    name = options.pop("name")
     given = {key: value for key, value in options.items() if value is not None}
     config = TrainConfig(**{**preset.training, **given, "run_name": name or f"{preset.name}-{suffix}"})
+    if config.backbone != preset.training.get("backbone"):
+        config = replace(config, stride=nearest_stride(config.backbone, config.stride))
     if config.image_size % 32:
         raise FlawsightError(f"--image-size {config.image_size} is not a multiple of 32; try 224.")
     prices = {key.removesuffix("_cost"): value for key, value in preset.costs.items()}
-    return replace(config, phases=() if one_phase else config.phases), Costs(**prices)
+    return fine_tuning(config), Costs(**prices)
 
 
 def _report(study: Study) -> None:

@@ -22,10 +22,10 @@ from flawsight.data.pictures import SWITCHES
 from flawsight.data.samples import GENERATED_MARK
 from flawsight.errors import FlawsightError
 from flawsight.inspection.operating import Costs
-from flawsight.learning.backbones import BACKBONES, HEADS
+from flawsight.learning.backbones import BACKBONES, HEADS, nearest_stride
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.lab import cross_validation, in_words
-from flawsight.learning.presets import DEFAULT, SHIPPED, load_preset
+from flawsight.learning.presets import DEFAULT, SHIPPED, fine_tuning, load_preset
 from flawsight.learning.train import left_files
 from flawsight.learning.train import train as run
 
@@ -180,11 +180,13 @@ def _settings(ctx: click.Context, options: dict[str, Any]) -> tuple[TrainConfig,
     if not options["batches"] and options.get("view") != "whole":
         raise FlawsightError("--batches 0 is for presets that see whole pictures; name a number of batches.")
     options["stride"] = int(options["stride"])
+    if ctx.get_parameter_source("stride") == ParameterSource.DEFAULT:
+        options["stride"] = nearest_stride(options["backbone"], options["stride"])
     options["head"] = options["head"] or ""
     options["run_name"] = options["run_name"] or preset.name
     options["data"] = tuple(options["data"]) or _default_data(preset.name)
     folds, ensemble = options.pop("folds"), options.pop("ensemble")
-    return TrainConfig(**options), costs, folds, ensemble
+    return fine_tuning(TrainConfig(**options)), costs, folds, ensemble
 
 
 def _cross_validate(config: TrainConfig, costs: Costs, folds: int, ensemble: bool) -> None:

@@ -134,7 +134,8 @@ def draw_edges(inspection: Inspection) -> Pixels:
     """
     heat = inspection.heatmap
     hot = heat.values >= HALF_PEAK
-    if inspection.verdict == "accept" or heat.peak_score <= 0:
+    good = inspection.verdict == "accept" and not inspection.identifies
+    if good or heat.peak_score <= 0:
         hot = np.zeros_like(hot)
     grey = cv2.convertScaleAbs(cv2.cvtColor(inspection.pixels, cv2.COLOR_RGB2GRAY), alpha=CONTEXT)
     context = np.where(hot, grey // 3, grey)  # the region itself steps back behind its edges
@@ -148,7 +149,8 @@ def _heat_levels(inspection: Inspection) -> Pixels:
     The heat map is relative to its own maximum, so it would glow on every part; times the defect
     probability it fades where there is nothing to show.
     """
-    return _levels(inspection.heatmap.values, inspection.defect_probability)
+    share = inspection.confidence if inspection.identifies else inspection.defect_probability
+    return _levels(inspection.heatmap.values, share)
 
 
 def _levels(values: NDArray[np.float32], strength: float) -> Pixels:

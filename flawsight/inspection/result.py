@@ -95,7 +95,8 @@ class Inspection:
         defect_probability: probability that the part has any defect, 0..1.
         probabilities: class id to probability, sums to 1, highest first.
         boxes: defects found; empty on an accepted part.
-        thresholds: ``accept_below`` and ``reject_from`` that were in force.
+        thresholds: ``accept_below`` and ``reject_from`` that were in force; ``sure_from`` beside them if
+            the model tells kinds apart of which none is a defect.
         method: what a report must say about how this was computed: ``engine``, ``manifest_sha256``,
             ``preprocessing`` (a dict), ``metrics`` (the model's validated figures), ``distance`` from
             known parts and the ``distance_limit`` of the unknown answer (``None`` where not known).
@@ -123,6 +124,11 @@ class Inspection:
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
             raise ValueError(f"verdict must be one of {VERDICTS}, got {self.verdict!r}")
+
+    @property
+    def identifies(self) -> bool:
+        """Whether the model tells kinds apart instead of good parts from defects."""
+        return "sure_from" in self.thresholds
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of schema ``flawsight.inspection/1``."""

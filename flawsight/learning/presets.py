@@ -119,6 +119,15 @@ def load_preset(name: str) -> Preset:
     return preset
 
 
+def fine_tuning(config: TrainConfig) -> TrainConfig:
+    """``config``, without its phases where there is nothing to tune.
+
+    A frozen layer of fresh weights would never learn anything.
+    """
+    fresh = config.pretrained == "none" and config.weights is None
+    return replace(config, phases=()) if fresh else config
+
+
 def _parse(name: str, content: Mapping[str, Any]) -> Preset:
     _only(name, "the file", content, _TABLES)
     training, decision = dict(content.get("training", {})), dict(content.get("decision", {}))

@@ -134,12 +134,8 @@ def _is_coco(file: Path) -> bool:
 
 def _sample(root: Path, path: Path, split: str | None, classes: list[str], found: Any) -> Sample:
     boxes = tuple(
-        LabelledBox(
-            *(math.floor(value) for value in corners[:2]),
-            *(math.ceil(value) for value in corners[2:]),
-            class_id=classes[int(number)],
-        )
-        for corners, number in zip(found.xyxy.tolist(), found.class_id, strict=True)
+        LabelledBox(math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2), classes[int(number)])
+        for (x1, y1, x2, y2), number in zip(found.xyxy.tolist(), found.class_id, strict=True)
     )
     area: dict[str, int] = defaultdict(int)
     for box in boxes:
