@@ -6,6 +6,7 @@ if (sliders) {
   const shown = document.getElementById("point");
   const said = document.getElementById("point-said");
   const apply = document.getElementById("apply");
+  const told = (name) => sliders.getAttribute(`data-${name}`); // its field "dataset" hides sliders.dataset
   const ends = { accept: sliders.elements.accept, reject: sliders.elements.reject };
   const percent = (value) => `${(100 * value).toFixed(1)} %`;
   let latest = 0;
@@ -24,14 +25,14 @@ if (sliders) {
   const compute = async () => {
     const mine = (latest += 1);
     try {
-      const response = await fetch(`${sliders.dataset.point}?${new URLSearchParams(new FormData(sliders))}`);
+      const response = await fetch(`${told("point")}?${new URLSearchParams(new FormData(sliders))}`);
       if (!response.ok) throw new Error(response.status);
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       if (mine !== latest) return; // a newer answer is on its way
       shown.replaceChildren(...page.body.childNodes);
-      said.textContent = sliders.dataset.said;
+      said.textContent = told("said");
     } catch {
-      if (mine === latest) said.textContent = sliders.dataset.failed;
+      if (mine === latest) said.textContent = told("failed");
     }
   };
 
@@ -44,5 +45,5 @@ if (sliders) {
     clearTimeout(waiting);
     waiting = setTimeout(compute, 150);
   });
-  tell();
+  for (const slider of Object.values(ends)) slider.setAttribute("aria-valuetext", slider.nextElementSibling.textContent);
 }

@@ -1,0 +1,82 @@
+"""Models in a real browser: the sliders, switching, the bench, the shadow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from conftest import served
+from model_files import furnish, write_study
+from playwright.sync_api import Page, expect
+from web_client import settings_in
+
+from flawsight.web import create_app
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with two models, of which the shipped one has results."""
+    folder = tmp_path_factory.mktemp("models")
+    furnish(folder)
+    write_study(folder)
+    app = create_app(settings_in(folder))
+    yield from served(app)
+    app.extensions["flawsight"].fleet.close()
+
+
+def test_the_sliders_move_the_figures_and_the_thresholds_are_applied(page: Page) -> None:
+    page.goto("/models")
+    page.get_by_role("link", name="tiny 1").click()
+    point = page.locator("#point")
+    expect(point).to_contain_text("1 of 20 defective parts accepted")
+    page.get_by_label("Accept below").focus()
+    page.keyboard.press("Home")  # nothing is accepted
+    expect(point).to_contain_text("0 of 20 defective parts accepted")
+    expect(page.locator("#apply-accept")).to_have_text("0.0 %")
+    page.locator("#apply-why").fill("No escapes on line 3")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_role("status").first).to_contain_text("Later inspections use these thresholds")
+    expect(page.locator("#thresholds")).to_contain_text("No escapes on line 3")
+    page.locator("#apply-why").fill("Back again")
+    page.get_by_role("button", name="Back to the model's own").click()
+    expect(page.locator("#thresholds")).to_contain_text("In force: the model's own")
+
+
+def test_without_scripts_a_form_computes_the_same(scriptless: Page) -> None:
+    scriptless.goto("/models/model?accept=0.05&reject=0.9")
+    scriptless.get_by_role("button", name="Compute").click()
+    expect(scriptless.locator("#point")).to_contain_text("0 of 20 defective parts accepted")
+    expect(scriptless.get_by_label("Accept below")).to_have_value("0.05")
+
+
+def test_the_bench_asks_for_the_product_and_the_shadow_lists_where_it_disagrees(page: Page) -> None:
+    page.goto("/models/lenient")
+    for button in ("Answer in the shadow", "Put beside the others"):
+        page.locator("#why").fill("A trial")
+        page.get_by_role("button", name=button).click()
+    page.goto("/")
+    page.get_by_label("Which product is on the bench?").select_option("tiny 1")
+    page.get_by_role("button", name="Inspect sample: MT Crack 1").click()
+    page.wait_for_url("**/inspections/*")
+    expect(page.locator(".verdict-word")).to_have_text("REJECT")
+    page.goto("/")
+    expect(page.get_by_label("Which product is on the bench?")).to_have_value("model")
+    page.get_by_label("Which product is on the bench?").select_option("lenient 1")
+    page.get_by_role("button", name="Inspect sample: MT Crack 1").click()
+    page.wait_for_url("**/inspections/*")
+    expect(page.locator(".verdict-word")).to_have_text("ACCEPT")
+    page.goto("/shadow")
+    expect(page.locator(".differ")).to_contain_text("REJECT")
+
+
+def test_on_a_phone_nothing_runs_off_the_page(phone: Page) -> None:
+    for address in (
+        "/models",
+        "/models/model",
+        "/shadow",
+        "/side-by-side",
+        "/comparisons",
+        "/comparisons/tiles",
+    ):
+        phone.goto(address)
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 390, address
