@@ -254,7 +254,7 @@ def test_the_command_stops_cleanly_and_the_history_page_shows_what_it_filed(
     running.send_signal(signal.SIGTERM)
     said = running.communicate(timeout=PATIENCE_S)[1]
     assert running.returncode == 0
-    assert said.splitlines()[-1] == "Stopped. 1 pictures: 1 reject"
+    assert said.splitlines()[-1] == "Stopped. 1 picture: 1 reject"
     app = tiny_app(tmp_path)
     page = app.test_client().get("/history?lot=L-42").text
     assert line["number"] in page and "tile 9.png" in page

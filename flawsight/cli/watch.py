@@ -124,8 +124,9 @@ def watch(
             watcher.run()
     finally:
         service.store.close()
-    counts = ", ".join(f"{n} {what}" for what, n in watcher.counts.items())
-    click.echo(f"Stopped. {watcher.counts.total()} pictures{': ' if counts else ''}{counts}", err=True)
+    total = watcher.counts.total()
+    counts = ", ".join(f"{n} {what}" for what, n in watcher.counts.items()) or "nothing came"
+    click.echo(f"Stopped. {total} picture{'' if total == 1 else 's'}: {counts}", err=True)
 
 
 def levels(subfolders: str) -> tuple[str, ...]:
