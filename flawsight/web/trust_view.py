@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from math import floor, log10
 from types import SimpleNamespace
 from typing import Any
 
@@ -308,7 +309,8 @@ def _mix_json(mix: Mix | None) -> dict[str, Any] | None:
 
 def _figure(value: float) -> str:
     """To three significant digits."""
-    return number(value, 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3)
+    size = floor(log10(abs(value))) if value else 0
+    return number(value, min(6, max(0, 2 - size)))
 
 
 def _bars(shift: Shift) -> list[SimpleNamespace]:
