@@ -1,0 +1,302 @@
+"""Presets and studies, on drawn pictures that a network of four blocks learns in seconds."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from scipy.stats import ttest_rel
+
+from flawsight.cli import main
+from flawsight.data.pictures import SWITCHES, PictureSampler, change
+from flawsight.data.samples import Sample
+from flawsight.data.splits import into_folds, make_manifest
+from flawsight.errors import DataError, FlawsightError
+from flawsight.inspection.engines import load_engine
+from flawsight.inspection.identify import identify
+from flawsight.inspection.inspector import Inspector
+from flawsight.inspection.operating import Costs
+from flawsight.learning.backbones import build
+from flawsight.learning.config import Phase, TrainConfig
+from flawsight.learning.lab import sweep
+from flawsight.learning.phases import learning_rate, let_learn, phase_at
+from flawsight.learning.presets import SHIPPED, fine_tuning, load_preset
+from flawsight.learning.significance import corrected_t_test, holm, sign_test, verdicts
+from flawsight.taxonomy import describe
+
+PHASES = (Phase(0.25, "head", 1e-3), Phase(0.75, "2", 1e-4, class_weights=True))
+SMALL = ["--epochs=1", "--image-size=64", "--batch-size=4"]
+
+
+@pytest.fixture(scope="module")
+def castings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Grey discs in the layout of the castings; a defective one has a dark spot."""
+    root, rng = tmp_path_factory.mktemp("castings"), np.random.default_rng(0)
+    for name in ("ok_front", "def_front"):
+        (root / name).mkdir()
+        for number in range(12):
+            # Coarse blotches, each picture its own: copies would be joined into one group.
+            pixels = np.kron(rng.normal(128, 40, (8, 8)), np.ones((8, 8))) + rng.normal(0, 4, (64, 64))
+            if name == "def_front":
+                y, x = rng.integers(4, 40, 2)
+                pixels[y : y + 18, x : x + 18] = 0
+            image = np.clip(pixels, 0, 255).astype(np.uint8)
+            Image.fromarray(image).convert("RGB").save(root / name / f"{number}.png")
+    return root
+
+
+def run(*arguments: str) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning and torch say much about themselves
+        result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+# Studies
+
+
+@pytest.fixture(scope="module")
+def study(castings: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:  # type: ignore[type-arg]
+    """Two heads on two divisions."""
+    out = tmp_path_factory.mktemp("study")
+    flags = ["--preset=casting", f"--data={castings}", "--backbone=compact", f"--out={out}", "--repeat=2"]
+    run("ablate", "--what=head", *flags, *SMALL, "--name=heads")
+    folder = out / "runs" / "heads"
+    return folder, json.loads((folder / "comparison.json").read_text())
+
+
+def test_a_study_leaves_a_run_and_a_servable_model_for_each_variant_and_repeat(study) -> None:  # type: ignore[no-untyped-def]
+    folder, content = study
+    assert content["complete"] and content["kind"] == "ablate" and content["factor"] == "head"
+    assert [entry["label"] for entry in content["entries"]] == ["base", "head linear"]
+    for entry in content["entries"]:
+        assert [run["seed"] for run in entry["runs"]] == [0, 1]
+        assert sum(run["best"] for run in entry["runs"]) == 1
+        for one in entry["runs"]:
+            engine = load_engine(folder / one["model"])
+            assert engine.metadata.classes == ("casting_ok", "casting_defective")
+            matrix = np.array(one["test"]["confusion"]["matrix"])
+            assert np.trace(matrix) / matrix.sum() == pytest.approx(
+                one["test"]["accuracy"]["value"], abs=1e-3
+            )
+    assert content["entries"][0]["parameters"] > content["entries"][1]["parameters"]
+    for name in content["charts"]:
+        with Image.open(folder / name) as chart:
+            assert chart.width > 300 and chart.height > 200
+
+
+def test_a_study_says_what_its_differences_are_worth(study) -> None:  # type: ignore[no-untyped-def]
+    _, content = study
+    (test,) = content["tests"]
+    accuracies = [entry["summary"]["accuracy"]["mean"] for entry in content["entries"]]
+    assert test["difference"] == pytest.approx(accuracies[0] - accuracies[1], abs=1e-3)
+    assert "Nadeau" in test["method"] and test["real"] == (test["p_adjusted"] < 0.05)
+
+
+def test_a_study_started_again_trains_only_what_is_missing(study, castings: Path) -> None:  # type: ignore[no-untyped-def]
+    folder, _ = study
+    kept, lost = (folder / name / "trial.json" for name in ("base-0", "head linear-1"))
+    before, figures = kept.stat().st_mtime_ns, json.loads(lost.read_text())["run"]["test"]
+    lost.unlink()  # as if the run had been cut off after its last epoch
+    flags = ["--preset=casting", f"--data={castings}", "--backbone=compact", f"--out={folder.parent.parent}"]
+    run("ablate", "--what=head", *flags, "--repeat=2", *SMALL, "--name=heads")
+    assert kept.stat().st_mtime_ns == before
+    assert json.loads(lost.read_text())["run"]["test"] == figures
+    other = CliRunner().invoke(main, ["ablate", "--what=head", *flags, "--name=heads", "--epochs=2"])
+    assert other.exit_code == 1 and "other settings" in other.output
+
+
+def test_a_sweep_counts_what_each_threshold_lets_through() -> None:
+    answers = {"mass": [0.05, 0.3, 0.6, 0.9], "defective": [False, True, False, True]}
+    low, high = sweep([{"answers": answers}], [0.2, 0.7], Costs(escape=20, overkill=1))
+    assert low["recall"]["mean"] == 1 and low["accuracy"]["mean"] == 0.75
+    assert low["cost"]["mean"] == pytest.approx(0.5 * 1 * 0.5)  # one of two good ones refused
+    assert high["recall"]["mean"] == 0.5 and high["cost"]["mean"] == pytest.approx(0.5 * 20 * 0.5)
+
+
+# Is a difference real?
+
+
+def test_without_shared_pictures_the_corrected_test_is_the_paired_t_test() -> None:
+    a, b = [0.9, 0.85, 0.88, 0.91], [0.8, 0.83, 0.84, 0.82]
+    gaps = [x - y for x, y in zip(a, b, strict=True)]
+    assert corrected_t_test(gaps, 0, 10_000) == pytest.approx(ttest_rel(a, b).pvalue)
+    assert corrected_t_test(gaps, 0.4, 10_000) > ttest_rel(a, b).pvalue
+
+
+def test_two_equal_differences_are_no_proof() -> None:
+    assert corrected_t_test([0.25, 0.25], 0.5, 8) > 0.2
+
+
+def test_pictures_of_one_part_count_once_in_the_sign_test() -> None:
+    first = {"part": [True] * 8}, {"part": [False] * 8}
+    assert sign_test(*first) == 1.0
+    many = {str(i): [True] for i in range(8)}, {str(i): [False] for i in range(8)}
+    assert sign_test(*many) == pytest.approx(2 / 2**8)
+
+
+def test_many_comparisons_need_more_proof() -> None:
+    assert holm([0.04, 0.01, 0.5]) == pytest.approx([0.08, 0.03, 0.5])
+    test = {"a": "x", "b": "y", "metric": "accuracy", "difference": -0.1, "p": 0.04, "method": ""}
+    assert verdicts([test])[0]["sentence"].startswith("y is better than x by 10.0 points")
+    assert not verdicts([test, test])[0]["real"]
+
+
+# Folds
+
+
+def test_each_group_validates_in_exactly_one_fold_and_the_test_split_stays(castings: Path) -> None:
+    files = sorted(castings.rglob("*.png"))[:20]
+    found = [Sample(path, f"class{i % 2}", "set", f"g{i}") for i, path in enumerate(files)]
+    views = [replace(sample, region=(0, 0, side, side)) for sample in found for side in (8, 16)]
+    manifest = make_manifest(views, 0)
+    parts = [into_folds(manifest, 5, fold) for fold in range(5)]
+    tested = {entry.group for entry in manifest.entries if entry.split == "test"}
+    held_out = [{e.group for e in part.entries if e.split == "val"} for part in parts]
+    assert all({e.group for e in part.entries if e.split == "test"} == tested for part in parts)
+    assert sum(map(len, held_out)) == len(set.union(*held_out)) == 20 - len(tested)
+    for part in parts:
+        assert not {e.group for e in part.entries if e.split == "train"} & {
+            e.group for e in part.entries if e.split == "val"
+        }
+    with pytest.raises(DataError, match="folds"):
+        into_folds(manifest, 50, 0)
+
+
+# Presets
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_each_shipped_preset_can_be_read_and_describes_its_classes(name: str) -> None:
+    preset = load_preset(name)
+    assert preset.title and preset.summary
+    for class_id in preset.classes:
+        info = describe(class_id)
+        assert info.dataset == preset.title and len(info.description) > 20
+        assert preset.task == "inspect" or (info.facts and not info.is_defect)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[training]\nbackbon = "x"', "backbon"),
+        ('[training]\naugment = ["flop"]', "flop"),
+        ('[decision]\nkind = "luck"', "luck"),
+        ("title = ", "cannot be read"),
+        ('[classes.a]\nseverity = "huge"', "severity"),
+        ('[classes.a]\ncolour = "red"', "colour"),
+    ],
+)
+def test_a_mistake_in_a_preset_is_named(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(FlawsightError, match=said):
+        load_preset(str(path))
+
+
+def test_an_unknown_preset_suggests_the_nearest() -> None:
+    with pytest.raises(FlawsightError, match="Did you mean 'casting'"):
+        load_preset("castings")
+
+
+def test_pictures_of_another_product_are_refused_by_name() -> None:
+    sample = Sample(Path("a.png"), "bolt", "set", "g")
+    with pytest.raises(DataError, match="no class for: bolt"):
+        load_preset("batik").relabel([sample])
+
+
+def test_own_pictures_get_a_preset_and_a_model_that_names_its_classes(castings: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    for source, name in (("ok_front", "copper"), ("def_front", "zinc")):
+        (own / name).mkdir(parents=True)
+        for path in (castings / source).iterdir():
+            (own / name / path.name).write_bytes(path.read_bytes())
+    preset = tmp_path / "metals.toml"
+    said = CliRunner().invoke(
+        main, ["new-preset", str(own), "--out", str(preset)], input="Metals\nall\ncompact\n"
+    )
+    assert said.exit_code == 0, said.output
+    flags = ["--epochs=1", "--image-size=64", "--batch-size=4", f"--out={tmp_path}"]
+    run("train", f"--preset={preset}", f"--data={own}", *flags)
+    inspector = Inspector(load_engine(tmp_path / "best_model_metals.onnx"))
+    result = inspector.inspect_file(own / "zinc" / "0.png")
+    assert inspector.metadata.product["title"] == "Metals" and not inspector.metadata.defects
+    assert result.predicted_class in ("copper", "zinc") and result.defect_probability == 0
+    assert result.verdict in ("accept", "review") and not result.boxes
+    picture = tmp_path / "shown.png"
+    run("show", str(tmp_path / "best_model_metals.onnx"), f"--data={own}", "--count=2", f"--out={picture}",
+        f"--preset={preset}")  # fmt: skip
+    assert picture.stat().st_size > 10_000
+
+
+def test_a_kind_is_named_only_when_it_is_probable_enough() -> None:
+    sure, unsure = identify({"a": 0.7, "b": 0.3}, 0.6), identify({"a": 0.5, "b": 0.5}, 0.6)
+    assert (sure.verdict, unsure.verdict) == ("accept", "review")
+    assert sure.defect_probability == 0 and "70.0 %" in sure.reason and "60.0 %" in unsure.reason
+
+
+# Learning from whole pictures
+
+
+def test_each_epoch_shows_each_picture_once_in_another_order() -> None:
+    sampler = PictureSampler(10, batch=4, size=64, seed=1)
+    orders = []
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        orders.append([draw.index for batch in sampler for draw in batch])
+    assert all(sorted(order) == list(range(10)) for order in orders) and orders[0] != orders[1]
+
+
+def test_no_batch_is_a_single_picture() -> None:
+    assert [len(batch) for batch in PictureSampler(9, batch=4, size=64, seed=1)] == [4, 4]
+    assert min(len(batch) for batch in PictureSampler(9, batch=4, size=64, seed=1, batches=7)) >= 2
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_each_switch_changes_a_picture_and_none_changes_nothing(switch: str) -> None:
+    rng = np.random.default_rng(3)
+    image = rng.integers(40, 200, (48, 48, 3)).astype(np.uint8)
+    found = [change(image, {switch}, np.random.default_rng(seed)) for seed in range(4)]
+    assert all(changed.shape == image.shape and changed.dtype == np.uint8 for changed in found)
+    assert any((changed != image).any() for changed in found)
+    np.testing.assert_array_equal(change(image, (), np.random.default_rng(5)), image)
+
+
+# Fine-tuning in steps
+
+
+def test_fresh_weights_are_not_fine_tuned() -> None:
+    config = TrainConfig(phases=PHASES)
+    assert not fine_tuning(config).phases
+    assert fine_tuning(replace(config, weights=Path("model.pth"))).phases == PHASES
+
+
+def test_a_phase_lasts_its_share_of_the_run() -> None:
+    assert phase_at(PHASES, 0.2)[0].train == "head" and phase_at(PHASES, 0.25) == (PHASES[1], 0.0)
+    assert learning_rate(PHASES, 0.0) == pytest.approx(1e-3)
+    assert learning_rate(PHASES, 0.25) == pytest.approx(1e-4)
+    assert learning_rate(PHASES, 1.0) == pytest.approx(5e-6)
+
+
+@pytest.mark.parametrize(("train", "learning"), [("head", 0), ("2", 2), ("all", 8)])
+def test_only_the_last_layers_learn_and_frozen_batch_norms_keep_their_statistics(
+    train: str, learning: int
+) -> None:
+    net = build("compact", 2).train()
+    let_learn(net.backbone, train)
+    layers = [layer for layer in net.backbone.modules() if list(layer.parameters(recurse=False))]
+    assert [all(p.requires_grad for p in layer.parameters()) for layer in layers] == [
+        number >= 8 - learning for number in range(8)
+    ]
+    first = net.backbone.net[1]
+    before = first.running_mean.clone()
+    net(torch.randn(2, 3, 32, 32))
+    assert torch.equal(first.running_mean, before) == (learning < 8)
