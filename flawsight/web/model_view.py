@@ -41,9 +41,9 @@ LISTED = ("balanced_accuracy", "escape_rate", "overkill_rate")  # in the list of
 STUDY_FIGURES = {
     "accuracy": marked("Accuracy"),
     "balanced_accuracy": marked("Balanced accuracy"),
+    "macro_f1": marked("Macro F1"),
     "macro_precision": marked("Macro precision"),
     "macro_recall": marked("Macro recall"),
-    "macro_f1": marked("Macro F1"),
     "weighted_precision": marked("Weighted precision"),
     "weighted_recall": marked("Weighted recall"),
     "weighted_f1": marked("Weighted F1"),
@@ -60,6 +60,7 @@ KIND_WORDS = {
     "folds": marked("Cross-validation"),
     "sweep": marked("Threshold sweep"),
 }
+FIRST = 3  # of them before size and speed
 MOST_LINES = 8  # of one chart: as many as there are colours
 
 
@@ -469,6 +470,7 @@ def study_view(study: Study) -> StudyView:
               val=data.get("val", "–"), test=data.get("test", "–")) if data else "",
         ),
     ]  # fmt: skip
+    figures = [_(label) for label in STUDY_FIGURES.values()]
     return StudyView(
         study.key,
         line.title,
@@ -476,8 +478,8 @@ def study_view(study: Study) -> StudyView:
         [(name, value) for name, value in facts if value],
         line.complete,
         [
-            _("Network"), *(_(label) for label in STUDY_FIGURES.values()), _("Parameters"),
-            _("Time of an epoch"), _("Inference"),
+            _("Network"), *figures[:FIRST], _("Parameters"), _("Time of an epoch"), _("Inference"),
+            *figures[FIRST:],
         ],
         [_study_row(one) for one in entries],
         [SimpleNamespace(**{k: t.get(k) for k in ("sentence", "p_adjusted", "method", "real")})
@@ -507,14 +509,16 @@ def best_run(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _study_row(entry: Mapping[str, Any]) -> SimpleNamespace:
     summary = entry.get("summary") or {}
     parameters = entry.get("parameters")
+    figures = [_mean(summary.get(key)) for key in STUDY_FIGURES]
     return SimpleNamespace(
         label=str(entry.get("label")),
         baseline=bool(entry.get("baseline")),
         cells=[
-            *(_mean(summary.get(key)) for key in STUDY_FIGURES),
+            *figures[:FIRST],
             f"{number(parameters / 1e6, 1)} M" if isinstance(parameters, int) else "–",
             _mean(summary.get("seconds_per_epoch"), "s"),
             _mean(summary.get("inference_ms"), "ms"),
+            *figures[FIRST:],
         ],
     )
 

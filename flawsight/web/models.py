@@ -226,7 +226,12 @@ def answers_of(record: Record, study: Study | None = None) -> list[SimpleNamespa
 def _asked(it: Service, study: Study | None) -> dict[str, InstalledModel]:
     if study:
         return study.models()
-    return {model.title: model for model in it.fleet.library.models()}
+    usable = [model for model in it.fleet.library.models() if model.metadata]
+    titles = [model.title for model in usable]
+    return {
+        model.title if titles.count(model.title) == 1 else f"{model.title} ({model.key})": model
+        for model in usable
+    }
 
 
 def _answer(it: Service, label: str, model: InstalledModel, data: bytes, record: Record) -> SimpleNamespace:

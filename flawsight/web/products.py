@@ -29,7 +29,11 @@ def choices() -> list[SimpleNamespace]:
     if len(bench) < 2:
         return []
     remembered = request.cookies.get(COOKIE, "")
-    offered = [(model.key, model.product) for model in bench] + [(AUTO, _("Let the program choose"))]
+    names = [model.product for model in bench]
+    offered = [
+        (model.key, name if names.count(name) == 1 else f"{name} ({model.title})")
+        for model, name in zip(bench, names, strict=True)
+    ] + [(AUTO, _("Let the program choose"))]
     chosen = remembered if remembered in dict(offered) else bench[0].key
     return [SimpleNamespace(key=key, title=title, chosen=key == chosen) for key, title in offered]
 
