@@ -31,7 +31,7 @@ GRAD_CAM_METHODS = {
     "grad-cam++": "Grad-CAM++",
     "layer-cam": "LayerCAM",
     "eigen-cam": "Eigen-CAM",
-    "score-cam": "Score-CAM",
+    "score-cam": "Score-CAM (32 strongest channels)",
 }
 TITLES = {CLASS_MAP: "Class map", CAM: "Class activation map (CAM)", **GRAD_CAM_METHODS}
 
