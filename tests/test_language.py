@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from io import BytesIO
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from web_client import close, tiny_app, token
+from pypdf import PdfReader
+from web_client import close, cracked, encoded, send_to_api, tiny_app, token
 
 from flawsight import i18n
 
@@ -66,3 +68,42 @@ def test_one_readers_language_does_not_stick_to_the_next(client: FlaskClient, ap
     client.get("/", headers={**BROWSER, "Accept-Language": "de"})
     assert i18n.language() == "en"
     assert spoken(app.test_client().get("/", headers=BROWSER).text) == "en"
+
+
+def test_page_and_pdf_are_in_the_readers_language_and_the_record_is_not(client: FlaskClient) -> None:
+    filed = send_to_api(client, encoded(cracked())).get_json()
+    client.set_cookie("flawsight_language", "de")
+    page = client.get(f"/inspections/{filed['id']}").text
+    assert "ZURÜCKWEISEN" in page and "Riss" in page
+    assert "Die Fehlerwahrscheinlichkeit von" in page and filed["reason"] not in page
+    assert client.get(f"/api/v1/inspections/{filed['id']}").get_json()["reason"] == filed["reason"]
+    pdf = PdfReader(BytesIO(client.get(f"/inspections/{filed['id']}/report.pdf").data))
+    text = " ".join(" ".join(page.extract_text() for page in pdf.pages).split())
+    assert "Prüfbericht" in text and "Verwendungsentscheidung" in text and "Inspection report" not in text
+    assert pdf.trailer["/Root"]["/Lang"] == "de"
+
+
+def test_an_inspection_asked_for_in_german_is_filed_in_english(client: FlaskClient) -> None:
+    client.set_cookie("flawsight_language", "de")
+    filed = send_to_api(client, encoded(cracked())).get_json()
+    assert filed["reason"].startswith("The defect probability of")
+
+
+def test_an_error_is_said_in_the_readers_language_and_to_programs_in_english(client: FlaskClient) -> None:
+    asked = {"Accept-Language": "de"}
+    told = send_to_api(client, b"no image", Accept_Language="de").get_json()
+    assert told["detail"].startswith("The file is not an image")
+    page = client.get("/history?min=much", headers={**BROWSER, **asked}).text
+    assert "ist keine Prozentzahl" in page
+
+
+def test_the_exported_table_is_english_in_every_language(client: FlaskClient) -> None:
+    send_to_api(client, encoded(cracked()))
+    client.set_cookie("flawsight_language", "id")
+    assert ",Crack," in client.get("/history/history.csv").text
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "1,234.5"), ("de", "1.234,5"), ("id", "1.234,5")])
+def test_numbers_are_written_as_is_the_custom(language: str, said: str) -> None:
+    with i18n.speaking(language):
+        assert i18n.number(1234.5, 1) == said

@@ -30,8 +30,9 @@ def texts() -> list[Message]:
 def test_every_text_of_the_code_is_translated(language: str, texts: list[Message]) -> None:
     catalog = catalogs.read(language)
     for text in texts:
-        said = catalog.get(text.id)
-        assert said is not None and said.string and not said.fuzzy, f"{text.id!r}: run `make messages` and translate it"
+        said = catalog.get(text.id, text.context)
+        usable = said is not None and said.string and not said.fuzzy
+        assert usable, f"{text.id!r}: run `make messages` and translate it"
         wanted = 1 if isinstance(text.id, str) else catalog.num_plurals
         assert len(strings(said.string)) == wanted and all(strings(said.string)), f"{text.id!r} lacks words"
 
@@ -54,5 +55,7 @@ def test_the_compiled_catalog_is_in_step(language: str) -> None:
     assert spoken(read_mo(compiled)) == spoken(read_mo(expected))
 
 
-def spoken(catalog: Catalog) -> dict[tuple[str, ...], tuple[str, ...]]:
-    return {strings(message.id): strings(message.string) for message in catalog if message.id}
+def spoken(catalog: Catalog) -> dict[tuple[str | None, ...], tuple[str, ...]]:
+    return {
+        (message.context, *strings(message.id)): strings(message.string) for message in catalog if message.id
+    }

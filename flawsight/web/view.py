@@ -17,6 +17,7 @@ from flawsight.metadata import ModelMetadata
 from flawsight.records import Record, reviews
 from flawsight.records.record import CONTEXT
 from flawsight.records.reviews import Review
+from flawsight.reporting import report
 from flawsight.reporting.drawings import percent
 from flawsight.reporting.report import next_step, rate_with_interval, severity_words
 from flawsight.taxonomy import ClassInfo, describe
@@ -138,8 +139,9 @@ def product_of(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def verdict_word(data: dict[str, Any]) -> str:
-    """The verdict as this product calls it."""
-    return str((product_of(data).get("wording") or {}).get(data["verdict"]) or data["verdict"]).upper()
+    """The verdict as this product calls it, else in the reader's language."""
+    own = (product_of(data).get("wording") or {}).get(data["verdict"])
+    return str(own).upper() if own else report.verdict_word(data["verdict"])
 
 
 def headline(verdict: str, info: ClassInfo, product: Mapping[str, Any] | None = None) -> str:
