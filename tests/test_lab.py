@@ -25,6 +25,7 @@ from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.operating import Costs
 from flawsight.learning.backbones import build
 from flawsight.learning.config import Phase, TrainConfig
+from flawsight.learning.fit import _settle_run_folder
 from flawsight.learning.lab import sweep
 from flawsight.learning.phases import learning_rate, let_learn, phase_at
 from flawsight.learning.presets import SHIPPED, fine_tuning, load_preset
@@ -300,3 +301,25 @@ def test_only_the_last_layers_learn_and_frozen_batch_norms_keep_their_statistics
     before = first.running_mean.clone()
     net(torch.randn(2, 3, 32, 32))
     assert torch.equal(first.running_mean, before) == (learning < 8)
+
+
+# Runs of before there were presets
+
+
+def test_a_run_of_before_a_setting_was_there_goes_on_and_one_that_differs_does_not(
+    castings: Path, tmp_path: Path
+) -> None:
+    files = sorted(castings.rglob("*.png"))
+    manifest = make_manifest([Sample(path, path.parent.name, "set", path.as_posix()) for path in files], 0)
+    config = TrainConfig(out=tmp_path, resume=True)
+    known = {**config.to_dict(), "manifest_sha256": manifest.sha256}
+    for name in ("preset", "view", "head", "augment", "phases", "class_weights", "decide", "folds", "fold"):
+        del known[name]
+    settings, last = config.run_folder / "config.json", config.run_folder / "checkpoints" / "last.ckpt"
+    last.parent.mkdir(parents=True)
+    last.touch()
+    settings.write_text(json.dumps(known))
+    _settle_run_folder(config, manifest, last)
+    assert json.loads(settings.read_text()) == known and last.is_file()
+    with pytest.raises(FlawsightError, match="other values of: head"):
+        _settle_run_folder(replace(config, head="dense-128"), manifest, last)
