@@ -139,7 +139,7 @@ def test_five_methods_come_from_one_process_with_their_times(tmp_path: Path, tor
     assert answer.status_code == 200, answer.text
     maps = answer.get_json()["maps"]
     titles = [one["title"] for one in maps]
-    assert titles == ["Grad-CAM", "Grad-CAM++", "LayerCAM", "Eigen-CAM", "Score-CAM"]
+    assert titles == ["Grad-CAM", "Grad-CAM++", "LayerCAM", "Eigen-CAM", "Score-CAM (32 strongest channels)"]
     layers = [layer_of(one) for one in maps]
     assert all(layer.shape == (128, 160, 4) for layer in layers)
     assert all(one["took_ms"] > 0 for one in maps)

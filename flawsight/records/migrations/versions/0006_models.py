@@ -31,8 +31,8 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(64), nullable=False),
         sa.Column("verdict", sa.String(16), nullable=False),
         sa.Column("predicted_class", sa.String(80), nullable=False),
-        sa.Column("confidence", sa.Float(), nullable=False),
-        sa.Column("defect_probability", sa.Float(), nullable=False),
+        sa.Column("confidence", sa.Double(), nullable=False),
+        sa.Column("defect_probability", sa.Double(), nullable=False),
         sa.Column("agrees", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_shadow_answers"),
         sa.ForeignKeyConstraint(
