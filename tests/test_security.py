@@ -313,7 +313,7 @@ def test_no_form_is_accepted_without_its_token(app: Flask, client: FlaskClient) 
     tried = 0
     for rule in app.url_map.iter_rules():
         for method in {"POST", "PUT", "PATCH", "DELETE"} & (rule.methods or set()):
-            address = rule.rule.replace("<inspection_id>", record).replace("<int:user_id>", "1")
+            address = re.sub(r"<int:[^>]+>", "1", rule.rule.replace("<inspection_id>", record))
             address = re.sub(r"<[^>]+>", "x", address)
             foreign = client.open(address, method=method, headers={"Sec-Fetch-Site": "cross-site"})
             assert foreign.status_code == 403, address
@@ -362,11 +362,12 @@ def test_a_form_that_is_cut_off_or_no_form_is_refused(client: FlaskClient) -> No
 def test_deeply_nested_json_is_refused(app: Flask, client: FlaskClient) -> None:
     record = send_to_api(client, PART).get_json()["id"]
     deep = "[" * 100_000
+    reads_no_body = {"/api/v1/trust/chain/check", "/api/v1/trust/golden/check"}
     for rule in app.url_map.iter_rules():
         if "POST" in (rule.methods or ()) and rule.rule.startswith("/api/"):
             address = rule.rule.replace("<inspection_id>", record)
             answer = client.post(address, data=deep, content_type="application/json")
-            assert 400 <= answer.status_code < 500, address
+            assert (200 if address in reads_no_body else 400) <= answer.status_code < 500, address
     form = {"csrf_token": token(client), "verdict": "reject", "boxes": "[" * 50_000}
     assert client.post(f"/review/{record}", data=form).status_code == 400
 

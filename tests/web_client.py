@@ -21,7 +21,6 @@ from flawsight.inspection.tiny import TinyEngine
 from flawsight.settings import Settings
 from flawsight.web import create_app
 
-
 PROBLEM_KEYS = {"type", "title", "status", "detail", "instance", "code"}  # of RFC 9457, and our stable code
 
 

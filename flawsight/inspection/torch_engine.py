@@ -52,8 +52,7 @@ def _unpack(path: Path, data: bytes) -> dict[str, Any]:
         checkpoint = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and runtime errors alike
         raise ModelError(
-            "%(path)s is damaged or no model file (%(kind)s). Copy it again, or run `python "
-            "training.py`.",
+            "%(path)s is damaged or no model file (%(kind)s). Copy it again, or run `python training.py`.",
             path=path,
             kind=type(error).__name__,
         ) from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from flawsight.errors import RecordError
 from flawsight.i18n import language
 from flawsight.records import links
 from flawsight.records.links import Head
@@ -16,18 +17,17 @@ from flawsight.records.tables import LinkRow
 from flawsight.records.verify import head
 
 
-def issue(store: Store, ref: str, number: str, render: Callable[[Head], bytes]) -> bytes:
+def issue(store: Store, ref: str, number: str, render: Callable[[Head | None], bytes]) -> bytes:
     """A PDF, as ``render`` makes it with the head of the chain that it is to print.
 
     Asked for again, the same document comes with the head it had and adds no link, as long as what it
-    says is the same. Whoever keeps a copy thereby keeps the head of the time it was issued.
+    says is the same. Whoever keeps a copy thereby keeps the head of the time it was issued. Where no link can
+    be written, the disk being full or the database busy, what is filed can still be read: such a copy
+    prints no head.
 
     Args:
         ref: what it is about: the id of an inspection, or the kind of report and the id of a lot.
         number: of the report, for people.
-
-    Raises:
-        RecordError: the link cannot be written; then the PDF is not given out either.
     """
     if earlier := _issued(store, ref):
         kept = earlier["head"]
@@ -42,8 +42,11 @@ def issue(store: Store, ref: str, number: str, render: Callable[[Head], bytes]) 
         "pdf_sha256": sha256(pdf).hexdigest(),
         "head": {"link": now.seq, "hash": now.hash},
     }
-    with store.transaction("write", write=True) as session:
-        links.append(session, "pdf", ref, content)
+    try:
+        with store.transaction("write", write=True) as session:
+            links.append(session, "pdf", ref, content)
+    except RecordError:
+        return render(None)
     return pdf
 
 

@@ -112,7 +112,6 @@ class Service:
         self.fleet.follow(record)
         return record
 
-
     def fingerprint(self) -> str:
         """Of the models on the bench and their thresholds: another one needs its own check."""
         setup = self.fleet.models.setup()
