@@ -149,7 +149,8 @@ def test_a_run_leaves_the_files_it_names_and_no_others(resumed: Path) -> None:
         *(f"charts/{name}.png" for name in CHARTS),
     }
     assert {"config.json", "manifest.json", "train.log"} <= run
-    assert {name.split("/")[0] for name in run if "/" in name} == {"checkpoints", "csv", "tensorboard"}
+    folders = {name.split("/")[0] for name in run if "/" in name}
+    assert folders == {"checkpoints", "csv", "implants", "tensorboard"}
 
 
 def test_each_chart_is_a_picture_of_a_readable_size(resumed: Path) -> None:

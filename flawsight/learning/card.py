@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def model_card(results: dict[str, Any]) -> str:
 
 def training_command(config: dict[str, Any]) -> str:
     """The ``training.py`` line of a run, from its ``config``: flags that differ from the defaults."""
-    default = TrainConfig().to_dict()
+    default = json.loads(json.dumps(TrainConfig().to_dict()))  # lists for tuples, as in the file
     words = ["python training.py", *(f"--data {name}" for name in config["data"])]
     for key, value in config.items():
         if key != "data" and value != default[key]:
