@@ -276,6 +276,18 @@ def test_boxes_are_sorted_small_ones_dropped_and_good_classes_ignored() -> None:
     assert [round(box.score, 2) for box in large] == [0.8]
 
 
+def test_classes_that_share_a_place_make_one_box_named_by_the_strongest_there() -> None:
+    cells = np.zeros((3, 8, 8), np.float32)
+    cells[0] = 1.0
+    cells[:, 2:4, 2:5] = np.array([0.1, 0.35, 0.55], np.float32)[:, None, None]
+    cells[:, 3, 4] = 0.1, 0.5, 0.4
+    arguments = (cells, ("Free", "A", "B"), ("A", "B"), placed(128, 128), 16)
+    (box,) = explain.boxes_from_cells(*arguments, Decision(box_level=0.5))
+    assert (box.class_id, round(box.score, 2)) == ("B", 0.55)
+    assert [round(side / 16) for side in (box.x1, box.y1, box.x2, box.y2)] == [2, 2, 5, 4]
+    assert explain.boxes_from_cells(*arguments, Decision(box_level=0.5, box_score=0.6)) == ()
+
+
 def test_edges_lie_inside_the_hot_region_only() -> None:
     image = np.zeros((40, 60, 3), np.uint8)
     image[:, 10:] = 200

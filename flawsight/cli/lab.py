@@ -14,7 +14,7 @@ from rich.logging import RichHandler
 
 from flawsight.errors import FlawsightError
 from flawsight.inspection.operating import Costs
-from flawsight.learning.backbones import BACKBONES, nearest_stride
+from flawsight.learning.backbones import BACKBONES, PRETRAINED, nearest_stride
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.lab import (
     BATCH_SIZES,
@@ -41,7 +41,7 @@ _OPTIONS = [
     click.option("--batch-size", type=click.IntRange(4), help="Instead of the preset's."),
     click.option("--batches", type=click.IntRange(0), help="In an epoch, instead of the preset's."),
     click.option("--backbone", help="Of the base, instead of the preset's."),
-    click.option("--pretrained", type=click.Choice(["none", "imagenet"]), help="imagenet downloads."),
+    click.option("--pretrained", type=click.Choice(list(PRETRAINED)), help="As of train; none by default."),
     click.option("--weights", type=click.Path(path_type=Path, dir_okay=False), help="All start from these."),
     click.option("--seed", type=int, default=0, show_default=True, help="Of everything random."),
     click.option(

@@ -22,7 +22,7 @@ from flawsight.data.pictures import SWITCHES
 from flawsight.data.samples import GENERATED_MARK
 from flawsight.errors import FlawsightError
 from flawsight.inspection.operating import Costs
-from flawsight.learning.backbones import BACKBONES, HEADS, nearest_stride
+from flawsight.learning.backbones import BACKBONES, HEADS, PRETRAINED, nearest_stride, packaged
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.lab import cross_validation, in_words
 from flawsight.learning.presets import DEFAULT, SHIPPED, fine_tuning, load_preset
@@ -61,7 +61,11 @@ _console = Console(stderr=True)
     "--head", type=click.Choice(HEADS), default=None, help="Layers behind the pooling; the backbone's own."
 )
 @optgroup.option(
-    "--pretrained", type=click.Choice(["none", "imagenet"]), default="none", help="imagenet downloads."
+    "--pretrained",
+    type=click.Choice(list(PRETRAINED)),
+    default=None,
+    help=f"{'; '.join(f'{name}: {what}' for name, what in PRETRAINED.items())}. Default: lite0 where it fits "
+    "and no --weights are named, else none.",
 )
 @optgroup.option(
     "--weights", type=click.Path(path_type=Path, dir_okay=False), help="Start from this model file."
@@ -182,6 +186,8 @@ def _settings(ctx: click.Context, options: dict[str, Any]) -> tuple[TrainConfig,
     options["stride"] = int(options["stride"])
     if ctx.get_parameter_source("stride") == ParameterSource.DEFAULT:
         options["stride"] = nearest_stride(options["backbone"], options["stride"])
+    if options["pretrained"] is None:
+        options["pretrained"] = "none" if options["weights"] else packaged(options["backbone"])
     options["head"] = options["head"] or ""
     options["run_name"] = options["run_name"] or preset.name
     options["data"] = tuple(options["data"]) or _default_data(preset.name)

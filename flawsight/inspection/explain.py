@@ -109,7 +109,11 @@ def boxes_from_cells(
     stride: int,
     decision: Decision,
 ) -> tuple[Box, ...]:
-    """Connected regions where a defect's cell probability is at least ``decision.box_level``.
+    """Connected regions where any defect's probability is at least ``decision.box_level``.
+
+    A region is one defect, named by the class that has the most probability inside: six classes which
+    share a place would else make six boxes there. Its score is that class's probability in the region's
+    strongest cell; a region whose score is below ``decision.box_score`` is left out.
 
     Args:
         probabilities: (K, h, w) per cell, over all classes.
@@ -117,13 +121,15 @@ def boxes_from_cells(
     Returns:
         Boxes in pixels of the original image, highest score first.
     """
+    names = [name for name in classes if name in defects]
+    chosen = probabilities[[classes.index(name) for name in names]]  # (D, h, w)
+    if chosen.sum(axis=0).max(initial=0.0) < decision.box_level:
+        return ()
     smallest = decision.min_box_area * placement.original[0] * placement.original[1]
     boxes = [
         box
-        for index, class_id in enumerate(classes)
-        if class_id in defects and probabilities[index].max() >= decision.box_level
-        for box in _regions(probabilities[index], class_id, placement, stride, decision.box_level)
-        if (box.x2 - box.x1) * (box.y2 - box.y1) >= smallest
+        for box in _regions(chosen, names, placement, stride, decision.box_level)
+        if box.score >= decision.box_score and (box.x2 - box.x1) * (box.y2 - box.y1) >= smallest
     ]
     return tuple(sorted(boxes, key=lambda box: -box.score))
 
@@ -148,14 +154,18 @@ def edges(image: NDArray[np.uint8], hot: NDArray[np.bool_]) -> NDArray[np.uint8]
     return found
 
 
-def _regions(cells: Float, class_id: str, placement: Placement, stride: int, level: float) -> list[Box]:
-    """One box for each connected region of ``cells`` (h, w) at or over ``level``."""
-    rows, columns = _around(cells >= level)
-    spread = _spread(cells[rows, columns], stride)
+def _regions(cells: Float, names: list[str], placement: Placement, stride: int, level: float) -> list[Box]:
+    """One box for each connected region where the sum of ``cells`` (D, h, w) is at or over ``level``."""
+    rows, columns = _around(cells.sum(axis=0) >= level)
+    cells = cells[:, rows, columns]
+    strength = cells.sum(axis=0)
+    spread = _spread(strength, stride)
     first_row, first_column = rows.start * stride, columns.start * stride  # pixels of the input
     spread = spread[: placement.resized[0] - first_row, : placement.resized[1] - first_column]
-    mask = (spread >= level).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (spread >= level).astype(np.uint8), connectivity=8
+    )
+    centres = labels[stride // 2 :: stride, stride // 2 :: stride]  # (h, w) of cells that are on the image
     (height, width), (input_height, input_width) = placement.original, placement.resized
     boxes = []
     for label in range(1, count):  # 0 is the background
@@ -163,6 +173,9 @@ def _regions(cells: Float, class_id: str, placement: Placement, stride: int, lev
         window = np.s_[top : top + down, left : left + across]
         inside = np.where(labels[window] == label, spread[window], 0)
         y, x = np.unravel_index(np.argmax(inside), inside.shape)
+        peak = (top + int(y)) // stride, (left + int(x)) // stride
+        votes = cells[:, : centres.shape[0], : centres.shape[1]][:, centres == label].sum(axis=1)
+        own = int(np.argmax(votes + cells[:, *peak]))  # a faint region may hold no cell's centre
         left, top = left + first_column, top + first_row
         boxes.append(
             Box(
@@ -170,8 +183,8 @@ def _regions(cells: Float, class_id: str, placement: Placement, stride: int, lev
                 y1=top * height // input_height,
                 x2=min(width, -(-(left + across) * width // input_width)),
                 y2=min(height, -(-(top + down) * height // input_height)),
-                score=float(cells[(top + int(y)) // stride, (left + int(x)) // stride]),
-                class_id=class_id,
+                score=float(cells[own, *peak]),
+                class_id=names[own],
             )
         )
     return boxes

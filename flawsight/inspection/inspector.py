@@ -212,7 +212,7 @@ class Inspector:
         # A rejected part always shows where to look: the strongest place of its class, however faint.
         own = cells[metadata.classes.index(judgement.predicted_class)]
         peak = float(explain.real_cells(own, placement, metadata.stride).max())
-        faint = replace(decision, box_level=peak / 2, min_box_area=0.0)
+        faint = replace(decision, box_level=peak / 2, box_score=0.0, min_box_area=0.0)
         return find(defects=(judgement.predicted_class,), decision=faint)[:1]
 
 

