@@ -46,7 +46,9 @@ class Decision:
             than they are, or the network says them too seldom.
         accept_below: a part whose defect probability is below this is accepted.
         reject_from: a part whose defect probability is at least this is rejected; review in between.
-        box_level: a cell whose probability of any defect is at least this belongs to a box.
+        box_level: a pixel whose probability of any defect is at least this belongs to a defective region.
+        box_outline: by class, the share of the region's highest probability that its box still encloses:
+            people draw boxes tightly around some defects and widely around others.
         box_score: a box is shown if its class has at least this probability in its strongest cell.
         min_box_area: smallest box side product kept, as a share of the image area.
         sure_from: a model without defects names a class whose probability is at least this; below it asks.
@@ -59,6 +61,7 @@ class Decision:
     accept_below: float = 0.5
     reject_from: float = 0.5
     box_level: float = 0.5
+    box_outline: dict[str, float] = field(default_factory=dict)
     box_score: float = 0.0
     min_box_area: float = 0.0
     sure_from: float = 0.5

@@ -13,6 +13,8 @@ the network's input, cell i the half-open range [i * stride, (i + 1) * stride).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -33,6 +35,7 @@ GRAD_CAM_METHODS = {
     "eigen-cam": "Eigen-CAM",
     "score-cam": "Score-CAM (32 strongest channels)",
 }
+OUTLINE = 0.5  # of a class that ``Decision.box_outline`` does not name
 TITLES = {CLASS_MAP: "Class map", CAM: "Class activation map (CAM)", **GRAD_CAM_METHODS}
 
 
@@ -109,11 +112,13 @@ def boxes_from_cells(
     stride: int,
     decision: Decision,
 ) -> tuple[Box, ...]:
-    """Connected regions where any defect's probability is at least ``decision.box_level``.
+    """Boxes around the places that are probably defective.
 
-    A region is one defect, named by the class that has the most probability inside: six classes which
-    share a place would else make six boxes there. Its score is that class's probability in the region's
-    strongest cell; a region whose score is below ``decision.box_score`` is left out.
+    A region is where the probability of any defect is at least ``decision.box_level``. What in it comes near
+    its highest probability (``decision.box_outline``) gets a box, more than one where the region has several
+    such parts. A box is named by the class that has the most probability inside, so a place that six classes
+    share has one box, not six. Its score is that class's probability in its strongest cell; below
+    ``decision.box_score`` it is left out.
 
     Args:
         probabilities: (K, h, w) per cell, over all classes.
@@ -122,15 +127,26 @@ def boxes_from_cells(
         Boxes in pixels of the original image, highest score first.
     """
     names = [name for name in classes if name in defects]
-    chosen = probabilities[[classes.index(name) for name in names]]  # (D, h, w)
-    if chosen.sum(axis=0).max(initial=0.0) < decision.box_level:
+    cells = probabilities[[classes.index(name) for name in names]]  # (D, h, w)
+    hot = cells.sum(axis=0) >= decision.box_level
+    if not hot.any():
         return ()
+    rows, columns = _around(hot)
+    cells = cells[:, rows, columns]
+    first_row, first_column = rows.start * stride, columns.start * stride  # pixels of the input
+    spread = _spread(cells.sum(axis=0), stride)
+    spread = spread[: placement.resized[0] - first_row, : placement.resized[1] - first_column]
     smallest = decision.min_box_area * placement.original[0] * placement.original[1]
-    boxes = [
-        box
-        for box in _regions(chosen, names, placement, stride, decision.box_level)
-        if box.score >= decision.box_score and (box.x2 - box.x1) * (box.y2 - box.y1) >= smallest
-    ]
+    boxes = []
+    for region in _components(spread >= decision.box_level):
+        values = region.keep(spread)
+        own, _ = _class_of(cells, region, values, stride)
+        level = float(values.max()) * decision.box_outline.get(names[own], OUTLINE)
+        for part in _components(values >= max(level, decision.box_level), region.top, region.left):
+            own, score = _class_of(cells, part, part.keep(spread), stride)
+            box = _box(part, first_row, first_column, placement, score, names[own])
+            if score >= decision.box_score and (box.x2 - box.x1) * (box.y2 - box.y1) >= smallest:
+                boxes.append(box)
     return tuple(sorted(boxes, key=lambda box: -box.score))
 
 
@@ -154,40 +170,56 @@ def edges(image: NDArray[np.uint8], hot: NDArray[np.bool_]) -> NDArray[np.uint8]
     return found
 
 
-def _regions(cells: Float, names: list[str], placement: Placement, stride: int, level: float) -> list[Box]:
-    """One box for each connected region where the sum of ``cells`` (D, h, w) is at or over ``level``."""
-    rows, columns = _around(cells.sum(axis=0) >= level)
-    cells = cells[:, rows, columns]
-    strength = cells.sum(axis=0)
-    spread = _spread(strength, stride)
-    first_row, first_column = rows.start * stride, columns.start * stride  # pixels of the input
-    spread = spread[: placement.resized[0] - first_row, : placement.resized[1] - first_column]
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        (spread >= level).astype(np.uint8), connectivity=8
-    )
-    centres = labels[stride // 2 :: stride, stride // 2 :: stride]  # (h, w) of cells that are on the image
-    (height, width), (input_height, input_width) = placement.original, placement.resized
-    boxes = []
+@dataclass(frozen=True)
+class _Part:
+    """Pixels that hang together: ``inside`` (h, w) of a window whose corner is (``top``, ``left``)."""
+
+    top: int
+    left: int
+    inside: NDArray[np.bool_]
+
+    def keep(self, values: Float) -> Float:
+        """The window of ``values``, 0 outside of the part."""
+        height, width = self.inside.shape
+        window = values[self.top : self.top + height, self.left : self.left + width]
+        return np.where(self.inside, window, np.float32(0))
+
+
+def _components(mask: NDArray[np.bool_], top: int = 0, left: int = 0) -> Iterator[_Part]:
+    """The connected parts of ``mask``, whose corner is (``top``, ``left``)."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     for label in range(1, count):  # 0 is the background
-        left, top, across, down = (int(value) for value in stats[label, :4])
-        window = np.s_[top : top + down, left : left + across]
-        inside = np.where(labels[window] == label, spread[window], 0)
-        y, x = np.unravel_index(np.argmax(inside), inside.shape)
-        peak = (top + int(y)) // stride, (left + int(x)) // stride
-        votes = cells[:, : centres.shape[0], : centres.shape[1]][:, centres == label].sum(axis=1)
-        own = int(np.argmax(votes + cells[:, *peak]))  # a faint region may hold no cell's centre
-        left, top = left + first_column, top + first_row
-        boxes.append(
-            Box(
-                x1=left * width // input_width,
-                y1=top * height // input_height,
-                x2=min(width, -(-(left + across) * width // input_width)),
-                y2=min(height, -(-(top + down) * height // input_height)),
-                score=float(cells[own, *peak]),
-                class_id=names[own],
-            )
-        )
-    return boxes
+        x, y, width, height = (int(value) for value in stats[label, :4])
+        yield _Part(top + y, left + x, labels[y : y + height, x : x + width] == label)
+
+
+def _class_of(cells: Float, part: _Part, values: Float, stride: int) -> tuple[int, float]:
+    """Which of the classes (D, h, w) is strongest in the part, and its value in the strongest cell."""
+    y, x = np.unravel_index(np.argmax(values), values.shape)
+    peak = cells[:, (part.top + int(y)) // stride, (part.left + int(x)) // stride]
+    # A cell is in the part if its middle is. A small part may hold no middle: its peak counts anyway.
+    middle = stride // 2
+    row, column = (max(0, -((middle - start) // stride)) for start in (part.top, part.left))
+    offset_y, offset_x = row * stride + middle - part.top, column * stride + middle - part.left
+    members = part.inside[offset_y::stride, offset_x::stride]
+    window = cells[:, row : row + members.shape[0], column : column + members.shape[1]]
+    own = int(np.argmax(window[:, members].sum(axis=1) + peak))
+    return own, float(peak[own])
+
+
+def _box(part: _Part, row: int, column: int, placement: Placement, score: float, class_id: str) -> Box:
+    """The part's box on the original image; its window lies (row, column) pixels into the input."""
+    (height, width), (input_height, input_width) = placement.original, placement.resized
+    top, left = part.top + row, part.left + column
+    down, across = part.inside.shape
+    return Box(
+        x1=left * width // input_width,
+        y1=top * height // input_height,
+        x2=min(width, -(-(left + across) * width // input_width)),
+        y2=min(height, -(-(top + down) * height // input_height)),
+        score=score,
+        class_id=class_id,
+    )
 
 
 def _spread(cells: Float, stride: int) -> Float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,13 @@ from flawsight.learning.localisation import as_tuple, iou, mask_boxes, truth_mas
 from flawsight.learning.scores import defect_mass, expected_calibration_error
 from flawsight.metadata import Decision, ModelMetadata
 from flawsight.preprocessing import Placement, prepare
+from flawsight.taxonomy import describe
+
+Gains = NDArray[np.float64]  # (outlines, box levels, box scores)
 
 CELLS = (1, 2, 3, 5, 8, 12)
-BOX_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+BOX_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+OUTLINES = (0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93)
 BOX_SCORES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -78,7 +83,8 @@ def calibrate(engine: Engine, samples: Sequence[Sample], costs: Costs) -> Decisi
     truth = np.isin(np.array(meta.classes)[labels], meta.defects)
     accept, reject = choose_thresholds(defect_mass(probabilities, meta), truth, costs)
     decision = replace(decision, accept_below=accept, reject_from=reject)
-    return choose_boxes(readings, meta, decision)
+    boards = [replace(s, region=None) for s in {s.path: s for s in samples if s.region and s.boxes}.values()]
+    return choose_boxes([*readings, *read_samples(engine, boards)], meta, decision)
 
 
 def answers(readings: Sequence[Reading], meta: ModelMetadata, decision: Decision) -> NDArray[np.float64]:
@@ -119,26 +125,46 @@ def choose_defect_bias(
 
 
 def choose_boxes(readings: Sequence[Reading], meta: ModelMetadata, decision: Decision) -> Decision:
-    """``decision`` with the box level and the least box score that agree best with the truth.
+    """``decision`` with the box settings that agree best with the truth.
 
     A defective part gains the mean IoU of its best boxes, less for boxes too many; a good one gains 1 if it
-    shows none. Every dataset weighs the same, and in it the good parts as much as the defective ones.
+    shows none. Every family weighs the same, and in it good parts, defective ones and whole boards.
+    The outline is chosen for each family by itself.
     """
     mass = defect_mass(answers(readings, meta, decision), meta)
-    gains: dict[tuple[str, bool], list[NDArray[np.float64]]] = defaultdict(list)  # each (levels, scores)
+    kinds: dict[str, dict[str, list[Gains]]] = defaultdict(lambda: defaultdict(list))
     for reading, value in zip(readings, mass, strict=True):
-        defective = reading.sample.class_id in meta.defects
-        mask = truth_mask(reading.sample, reading.placement.original) if defective else None
-        if defective and mask is None:
+        sample = reading.sample
+        whole = sample.region is None and len(sample.boxes) > 1
+        kind = "whole" if whole else "defective" if sample.class_id in meta.defects else "good"
+        mask = truth_mask(sample, reading.placement.original) if kind != "good" else None
+        if kind != "good" and mask is None:
             continue
         truth = [] if mask is None else mask_boxes(mask)
         shown = value >= decision.accept_below  # an accepted part shows no boxes
-        gains[reading.sample.dataset, defective].append(_gains(reading, truth, meta, decision, shown))
-    if not any(defective for _, defective in gains):
+        kinds[sample.dataset][kind].append(_gains(reading, truth, meta, decision, shown))
+    gains = {
+        dataset: np.mean([np.mean(of_kind, axis=0) for of_kind in of_dataset.values()], axis=0)
+        for dataset, of_dataset in kinds.items()
+        if set(of_dataset) != {"good"}
+    }
+    if not gains:
         return decision
-    mean = np.mean([np.mean(values, axis=0) for values in gains.values()], axis=0)
-    level, score = np.unravel_index(int(mean.argmax()), mean.shape)
-    return replace(decision, box_level=BOX_LEVELS[level], box_score=BOX_SCORES[score])
+    total = np.sum([values.max(axis=0) for values in gains.values()], axis=0)  # (levels, scores)
+    level, score = (int(i) for i in np.unravel_index(int(total.argmax()), total.shape))
+    families = {name: describe(name).dataset for name in meta.defects}
+    families |= {r.sample.class_id: r.sample.dataset for r in readings if r.sample.class_id in meta.defects}
+    outlines = {name: OUTLINES[int(values[:, level, score].argmax())] for name, values in gains.items()}
+    return replace(
+        decision,
+        box_level=BOX_LEVELS[level],
+        box_score=BOX_SCORES[score],
+        box_outline={
+            name: outlines[describe(name).dataset]
+            for name in meta.defects
+            if describe(name).dataset in outlines
+        },
+    )
 
 
 def _gains(
@@ -147,21 +173,22 @@ def _gains(
     meta: ModelMetadata,
     decision: Decision,
     shown: bool,
-) -> NDArray[np.float64]:
-    """What ``choose_boxes`` gains by one part, (box levels, box scores)."""
-    gains = np.full((len(BOX_LEVELS), len(BOX_SCORES)), 0.0 if truth else 1.0)
+) -> Gains:
+    """What ``choose_boxes`` gains by one part."""
+    gains = np.full((len(OUTLINES), len(BOX_LEVELS), len(BOX_SCORES)), 0.0 if truth else 1.0)
     if not shown:
         return gains
     cells = explain.cell_probabilities(reading.full_scores)
-    for i, level in enumerate(BOX_LEVELS):
-        trial = replace(decision, box_level=level, box_score=0.0)
+    for (i, outline), (j, level) in product(enumerate(OUTLINES), enumerate(BOX_LEVELS)):
+        outlines = dict.fromkeys(meta.defects, outline)
+        trial = replace(decision, box_level=level, box_outline=outlines, box_score=0.0)
         boxes = explain.boxes_from_cells(
             cells, meta.classes, meta.defects, reading.placement, meta.stride, trial
         )
-        for j, score in enumerate(BOX_SCORES):
+        for k, score in enumerate(BOX_SCORES):
             found = [as_tuple(box) for box in boxes if box.score >= score]
             hits = sum(max((iou(box, true) for box in found), default=0.0) for true in truth)
-            gains[i, j] = 2 * hits / (len(truth) + len(found)) if truth else float(not found)
+            gains[i, j, k] = 2 * hits / (len(truth) + len(found)) if truth else float(not found)
     return gains
 
 
