@@ -50,6 +50,7 @@ from flawsight.learning.localisation import (
     truth_mask,
 )
 from flawsight.learning.module import averaging, cell_loss, image_log_probabilities, validation_score
+from flawsight.learning.poolings import compare_poolings, log_sum_exp
 from flawsight.learning.scores import expected_calibration_error, scores
 from flawsight.learning.unknown import feature_statistics
 from flawsight.metadata import Decision, ModelMetadata
@@ -565,6 +566,29 @@ def test_boxes_are_chosen_to_cover_the_defect_and_to_spare_good_parts() -> None:
     assert 0.4 <= max(chosen.box_level / 0.9, chosen.box_outline["MT_Crack"]) <= 0.6
     assert chosen.box_outline["MT_Blowhole"] == chosen.box_outline["MT_Crack"]
     assert choose_boxes(both[1:], METADATA, decision) == decision
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 5.0])
+def test_log_sum_exp_lies_between_mean_and_maximum(sharpness: float) -> None:
+    scores = np.random.default_rng(1).normal(size=(3, 4, 5)).astype(np.float32)
+    pooled = log_sum_exp(scores, sharpness)
+    by_hand = np.log(np.mean(np.exp(sharpness * scores.astype(float)), axis=(1, 2))) / sharpness
+    assert pooled == pytest.approx(by_hand, abs=1e-6)
+    assert (pooled >= scores.mean((1, 2))).all() and (pooled <= scores.max((1, 2))).all()
+
+
+def test_a_small_defect_is_lost_in_the_mean_but_not_among_the_top_cells() -> None:
+    def reading(class_id: str, cells: int) -> Reading:
+        scores = np.zeros((3, 8, 8), np.float32)
+        scores[0], scores[1, 0, :cells] = 3, 9
+        sample = Sample(Path("x.png"), class_id, "Magnetic Tile", "g")
+        placement = Placement((128, 128), (128, 128), (128, 128))
+        return Reading(sample, scores.mean((1, 2)), scores, scores, np.zeros(2, np.float32), placement)
+
+    rows = compare_poolings([reading("MT_Free", 0), reading("MT_Crack", 2)], METADATA)
+    found = {row["way"]: row["datasets"]["Magnetic Tile"]["balanced_accuracy"] for row in rows}
+    assert found["mean"] == 0.5
+    assert found["top 2 cells"] == found["log-sum-exp, sharpness 5"] == 1
 
 
 # Figures

@@ -18,9 +18,11 @@ from flawsight.errors import FlawsightError
 from flawsight.inspection.engines import load_engine
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.torch_engine import TorchEngine
+from flawsight.learning.calibrate import read_samples
 from flawsight.learning.card import cell
 from flawsight.learning.evaluate import inspect_samples
 from flawsight.learning.fit import real_samples
+from flawsight.learning.poolings import compare_poolings
 from flawsight.learning.scales import compare_scales
 from flawsight.learning.train import RESULTS, measure
 from flawsight.settings import PROJECT_ROOT, load_settings
@@ -85,6 +87,24 @@ def scales(data: tuple[Path, ...], model: Path) -> None:
         for name, found in row["datasets"].items():
             table.add_row(row["way"], name, *(cell(found[key]) for key in keys), str(row["forward_ms"]))
     Console(width=160).print(table)
+
+
+@benchmark.command()
+@click.option("--data", type=_folder, multiple=True, required=True, help="Data folder; may be repeated.")
+@click.option("--model", type=_file, help="Model file; default: the shipped one.")
+def poolings(data: tuple[Path, ...], model: Path | None) -> None:
+    """Turn cells into answers by mean, log-sum-exp and the most suspicious cells, on validation parts."""
+    engine = load_engine(model or load_settings().model)
+    samples = real_samples(divide_again(data, engine.metadata).split("val"))
+    rows = compare_poolings(read_samples(engine, samples), engine.metadata)
+    table = Table(title=f"{len(samples)} validation samples, the same weights")
+    for name in ("way", "data", "defect AP", "balanced accuracy", "ECE of all", "NLL of all"):
+        table.add_column(name)
+    for row in rows:
+        for name, found in row["datasets"].items():
+            figures = (found.get("average_precision"), found["balanced_accuracy"], row["ece"], row["nll"])
+            table.add_row(row["way"], name, *("–" if f is None else f"{f:.3f}" for f in figures))
+    Console(width=140).print(table)
 
 
 def _numbers(measured: dict[str, Any]) -> Iterator[tuple[str, float]]:
