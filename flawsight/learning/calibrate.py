@@ -25,7 +25,7 @@ from flawsight.taxonomy import describe
 
 Gains = NDArray[np.float64]  # (outlines, box levels, box scores)
 
-CELLS = (1, 2, 3, 5, 8, 12)
+CELLS = (1, 2, 3, 4, 5, 8, 12)
 BOX_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 OUTLINES = (0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93)
 BOX_SCORES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -73,18 +73,26 @@ def calibrate(engine: Engine, samples: Sequence[Sample], costs: Costs) -> Decisi
     meta = engine.metadata
     labels = np.array([meta.classes.index(r.sample.class_id) for r in readings])
     decision = replace(meta.decision, temperature=1.0, defect_bias=0.0)
+    trials = [decision]
     if decision.pooling == "top_cells":
-        losses = {n: _nll(answers(readings, meta, replace(decision, cells=n)), labels) for n in CELLS}
-        decision = replace(decision, cells=min(losses, key=lambda n: losses[n]))
-    bias = choose_defect_bias(answers(readings, meta, decision), labels, meta)
-    decision = replace(decision, defect_bias=bias)
-    decision = replace(decision, temperature=choose_temperature(answers(readings, meta, decision), labels))
+        trials = [replace(decision, cells=n) for n in CELLS]
+    # How sure an answer is depends on how many cells it averages, so each number is calibrated first.
+    trials = [_calibrated(readings, labels, meta, trial) for trial in trials]
+    decision = min(trials, key=lambda trial: _nll(answers(readings, meta, trial), labels))
     probabilities = answers(readings, meta, decision)
     truth = np.isin(np.array(meta.classes)[labels], meta.defects)
     accept, reject = choose_thresholds(defect_mass(probabilities, meta), truth, costs)
     decision = replace(decision, accept_below=accept, reject_from=reject)
     boards = [replace(s, region=None) for s in {s.path: s for s in samples if s.region and s.boxes}.values()]
     return choose_boxes([*readings, *read_samples(engine, boards)], meta, decision)
+
+
+def _calibrated(
+    readings: Sequence[Reading], labels: NDArray[np.integer], meta: ModelMetadata, decision: Decision
+) -> Decision:
+    bias = choose_defect_bias(answers(readings, meta, decision), labels, meta)
+    decision = replace(decision, defect_bias=bias)
+    return replace(decision, temperature=choose_temperature(answers(readings, meta, decision), labels))
 
 
 def answers(readings: Sequence[Reading], meta: ModelMetadata, decision: Decision) -> NDArray[np.float64]:
