@@ -49,7 +49,7 @@ class Decision:
         box_level: a pixel whose probability of any defect is at least this belongs to a defective region.
         box_outline: by class, the share of the region's highest probability that its box still encloses:
             people draw boxes tightly around some defects and widely around others.
-        box_score: a box is shown if its class has at least this probability in its strongest cell.
+        box_score: by class, the least probability in its strongest cell with which a box is shown.
         min_box_area: smallest box side product kept, as a share of the image area.
         sure_from: a model without defects names a class whose probability is at least this; below it asks.
     """
@@ -62,7 +62,7 @@ class Decision:
     reject_from: float = 0.5
     box_level: float = 0.5
     box_outline: dict[str, float] = field(default_factory=dict)
-    box_score: float = 0.0
+    box_score: dict[str, float] = field(default_factory=dict)
     min_box_area: float = 0.0
     sure_from: float = 0.5
 

@@ -18,6 +18,7 @@ from flawsight.i18n import ENGLISH, language, marked
 from flawsight.i18n import gettext as _
 
 TAXONOMY_FILE = Path(__file__).with_name("taxonomy.toml")
+IDENTIFY = "identify"  # task of a product whose classes are named, not judged
 SEVERITIES = (marked("none"), marked("minor"), marked("major"), marked("critical"), marked("unknown"))
 
 # How a folder's name tells a good class from a defect when the taxonomy does not list it. A name
@@ -42,6 +43,7 @@ class ClassInfo:
         likely_causes: what in the process usually brings it about; empty when good.
         recommended_action: what to do with the part next.
         facts: more to know, as pairs of a heading and a text.
+        is_judged: ``False`` for a kind of a product that is only named: no class of it is good or defective.
     """
 
     id: str
@@ -53,17 +55,19 @@ class ClassInfo:
     likely_causes: tuple[str, ...]
     recommended_action: str
     facts: tuple[tuple[str, str], ...] = ()
+    is_judged: bool = True
 
 
 _learnt: dict[str, ClassInfo] = {}
 
 
-def learn(classes: Mapping[str, Mapping[str, Any]], product: str) -> None:
+def learn(classes: Mapping[str, Mapping[str, Any]], product: str, is_judged: bool = True) -> None:
     """Make the classes of a preset or of a loaded model known to ``describe``; the taxonomy goes first.
 
     Args:
         classes: class id to fields of ``ClassInfo``; those that are missing are the stand-in's.
         product: stands for their ``dataset``.
+        is_judged: see ``ClassInfo``.
 
     Raises:
         ValueError: a field or severity that there is not.
@@ -73,7 +77,7 @@ def learn(classes: Mapping[str, Mapping[str, Any]], product: str) -> None:
         values["likely_causes"] = tuple(values.get("likely_causes", ()))
         values["facts"] = tuple(dict(values.get("facts", {})).items())
         try:
-            info = replace(_stand_in(class_id), dataset=product, **values)
+            info = replace(_stand_in(class_id), dataset=product, is_judged=is_judged, **values)
         except TypeError as error:
             raise ValueError(f"class {class_id!r}: {error}") from None
         if info.severity not in SEVERITIES:
@@ -106,9 +110,10 @@ def load_taxonomy(path: Path = TAXONOMY_FILE) -> dict[str, ClassInfo]:
 def describe(class_id: str) -> ClassInfo:
     """The entry of ``class_id`` in the reader's language, or an honest stand-in if the file has none."""
     known = load_taxonomy().get(class_id)
-    if known is not None:
-        return known if language() == ENGLISH else _translated(known)
-    return _learnt.get(class_id) or _stand_in(class_id)
+    known = known or _learnt.get(class_id)
+    if known is None:
+        return _stand_in(class_id)
+    return known if language() == ENGLISH else _translated(known)
 
 
 def _stand_in(class_id: str) -> ClassInfo:
@@ -132,9 +137,11 @@ def _translated(info: ClassInfo) -> ClassInfo:
     return replace(
         info,
         title=_(info.title),
+        dataset=_(info.dataset),
         description=_(info.description),
         likely_causes=tuple(_(cause) for cause in info.likely_causes),
         recommended_action=_(info.recommended_action),
+        facts=tuple((_(heading), _(text)) for heading, text in info.facts),
     )
 
 
@@ -146,3 +153,16 @@ def messages(
         texts = [entry["title"], entry["description"], *entry.get("likely_causes", ())]
         for text in (*texts, entry["recommended_action"]):
             yield 0, None, text, [class_id]
+
+
+def preset_messages(
+    file: IO[bytes], keywords: object, comment_tags: object, options: object
+) -> Iterator[tuple[int, None, str, list[str]]]:
+    """The same in a shipped preset: how the product, its verdicts and its classes are called."""
+    content = tomllib.loads(file.read().decode("utf-8"))
+    texts = [content["title"], *content.get("wording", {}).values()]
+    for entry in content.get("classes", {}).values():
+        texts += [entry["title"], entry["description"], *entry.get("likely_causes", ())]
+        texts += [entry["recommended_action"], *entry.get("facts", {}), *entry.get("facts", {}).values()]
+    for text in filter(None, texts):
+        yield 0, None, text, []

@@ -12,13 +12,53 @@ function partContext() {
 contextBox.addEventListener("change", () => {
   document.getElementById("context-now").textContent =
     partContext().map((pair) => pair[1]).join(" · ") || contextBox.dataset.empty;
-  const lot = contextFields.find((field) => field.name === "lot").value.trim().toLowerCase();
-  for (const note of document.querySelectorAll("[data-lot]")) note.hidden = note.dataset.lot.toLowerCase() !== lot;
+  tellLot();
   const body = new FormData();
   for (const [name, value] of partContext()) body.append(name, value);
   body.append("csrf_token", document.querySelector("input[name=csrf_token]").value);
   fetch(contextBox.dataset.keep, { method: "POST", body, keepalive: true }).catch(() => {});
 });
+
+// --- whether what is inspected now goes into the lot that is named ----------------------------------------
+
+const LOT_EVERY_MS = 10_000; // somebody else may close it while this page is open
+const lotNote = document.getElementById("lot-note");
+const lotField = contextFields.find((field) => field.name === "lot");
+const partField = contextFields.find((field) => field.name === "part_number");
+let lotAsked = 0;
+
+async function tellLot() {
+  const mine = (lotAsked += 1);
+  const named = new URLSearchParams({ lot: lotField.value.trim(), part_number: partField.value.trim() });
+  try {
+    // Asked by the page, not by a person: it does not keep a session alive.
+    const response = await fetch(`${lotNote.dataset.address}?${named}`, { headers: { "X-Flawsight-Watch": "1" } });
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    if (!response.ok || mine !== lotAsked || page.body.innerHTML.trim() === lotNote.innerHTML.trim()) return;
+    const focused = lotNote.contains(document.activeElement);
+    lotNote.replaceChildren(...page.body.childNodes);
+    if (focused) contextBox.querySelector("summary").focus();
+  } catch {
+    // The server cannot be reached: sending a picture will say so.
+  }
+}
+
+function watchLot() {
+  if (!document.hidden && lotField.value.trim()) tellLot();
+}
+
+lotNote.addEventListener("click", (event) => {
+  const choice = event.target.closest("button[data-fields]");
+  if (!choice) return;
+  event.preventDefault(); // without leaving the page, where photos may be chosen already
+  const said = JSON.parse(choice.dataset.fields);
+  for (const field of contextFields) field.value = said[field.name] ?? field.value;
+  contextBox.dispatchEvent(new Event("change"));
+});
+setInterval(watchLot, LOT_EVERY_MS);
+document.addEventListener("visibilitychange", watchLot);
+window.addEventListener("pageshow", (event) => { if (event.persisted) watchLot(); });
+
 contextBox.addEventListener("keydown", (event) => {
   // A scanner ends its code with Enter: on to the next field, not off with the form.
   if (event.key !== "Enter" || event.target.tagName !== "INPUT") return;

@@ -4,14 +4,20 @@
 const sendTexts = textsOf("send-texts");
 const TRIES = 6; // a busy server says when to come again
 
+/** What is sent with a file: the part and the product on the bench. */
+function inspectionForm(file) {
+  const body = new FormData();
+  body.append("file", file, file.name);
+  for (const [name, value] of partContext()) body.append(name, value);
+  const product = document.getElementById("product");
+  if (product) body.append("product", product.value);
+  return body;
+}
+
 /** The inspection of a file as JSON. Throws an Error whose message is for people. */
 async function inspectFile(file, address, signal) {
   for (let left = TRIES; ; left -= 1) {
-    const body = new FormData();
-    body.append("file", file, file.name);
-    for (const [name, value] of partContext()) body.append(name, value);
-    const product = document.getElementById("product");
-    if (product) body.append("product", product.value);
+    const body = inspectionForm(file);
     let response;
     try {
       response = await fetch(address, { method: "POST", body, signal });
@@ -28,6 +34,12 @@ async function inspectFile(file, address, signal) {
     await new Promise((resolve) => { setTimeout(resolve, 1000 * seconds); });
     signal?.throwIfAborted();
   }
+}
+
+/** The verdict of an inspection as its product calls it, else as all do; a product's words are filed in English. */
+function verdictWord(answer) {
+  const own = document.documentElement.lang === "en" && answer.method?.product?.wording?.[answer.verdict];
+  return own ? own.toUpperCase() : sendTexts[answer.verdict];
 }
 
 function make(name, properties = {}, ...children) {
@@ -48,7 +60,7 @@ function resultLine(file, titles) {
     cancelled() { tell(sendTexts.cancelled, "fine"); },
     failed(message) { tell(sendTexts.failed, "badge failed"); said.textContent = message; },
     done(answer) {
-      tell(sendTexts[answer.verdict], `badge ${answer.verdict}`);
+      tell(verdictWord(answer), `badge ${answer.verdict}`);
       const title = titles[answer.predicted_class] ?? answer.predicted_class;
       said.replaceChildren(make("a", { href: answer.links.page, textContent: answer.number }), ` ${title}, ${inPercent(answer.confidence)}`);
       let warnings = answer.quality?.warnings ?? []; // filed in English

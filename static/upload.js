@@ -96,9 +96,7 @@ function upload(event) {
     busy(false, "");
     complain(sendTexts.unreachable);
   };
-  const body = new FormData();
-  body.append("file", file, file.name);
-  for (const [name, value] of partContext()) body.append(name, value);
+  const body = inspectionForm(file);
   progress.value = 0;
   busy(true, uploadTexts.uploading);
   request.open("POST", form.dataset.api);

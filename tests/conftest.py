@@ -1,26 +1,51 @@
-"""Fixtures that several test files share: a tiny engine, its parts, and its twin as a model file."""
+"""Fixtures that several test files share: a tiny engine, its parts, its twin as a model, an app with it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from numpy.typing import NDArray
 from tiny_parts import SCRATCH, tiny_onnx
+from web_client import close, tiny_app
 
 from flawsight.imaging import encode_png
 from flawsight.inspection.engines import HEAD_KEY
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.tiny import HEAD, METADATA, TinyEngine
 from flawsight.metadata import ONNX_KEY
+from flawsight.records import Store
 
 
 @pytest.fixture
 def inspector() -> Inspector:
     """An inspector that needs no model file."""
     return Inspector(TinyEngine())
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    """An app with the tiny engine and an empty history."""
+    app = tiny_app(tmp_path)
+    yield app
+    close(app)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def store(app: Flask) -> Store:
+    store = app.extensions["flawsight"].store
+    assert isinstance(store, Store)
+    return store
 
 
 @pytest.fixture

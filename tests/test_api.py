@@ -38,11 +38,6 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     close(app)
 
 
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
 def test_a_crack_is_answered_with_201_the_inspection_and_links(client: FlaskClient) -> None:
     data = encoded(cracked())
     response = send_to_api(client, data, "tile 7.png")

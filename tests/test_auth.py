@@ -22,6 +22,7 @@ from flawsight.cli import main
 from flawsight.errors import NotFound, SettingsError
 from flawsight.records import Accounts, Store
 from flawsight.records.accounts import AccountError, TooManyAttempts, WrongPassword
+from flawsight.records.tables import SessionRow
 from flawsight.web import create_app
 from flawsight.web.auth import requires
 
@@ -74,11 +75,6 @@ def app(tmp_path: Path, staffed: Path) -> Iterator[Flask]:
     app = tiny_app(tmp_path, **OUTSIDE)
     yield app
     close(app)
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
 
 
 def form_token(client: FlaskClient, page: str) -> str:
@@ -321,6 +317,18 @@ def test_a_session_ends_when_unused_and_in_any_case_in_the_end(accounts: Account
     assert accounts.session_user(secret, **limits) is None
     clock.pass_(minutes=-30)
     assert accounts.session_user(secret, **limits) is None, "an ended session stays ended"
+
+
+def test_a_page_that_asks_by_itself_does_not_keep_a_session(app: Flask, client: FlaskClient) -> None:
+    sign_in(client)
+    store = app.extensions["flawsight"].store
+    with store.transaction("write", write=True) as session:
+        row = session.query(SessionRow).one()
+        row.seen_at = left = row.seen_at - timedelta(minutes=50)
+    for headers, kept in [({"X-Flawsight-Watch": "1"}, False), ({}, True)]:
+        assert client.get("/bench/lot?lot=L1", headers=headers).status_code == 200
+        with store.transaction("read") as session:
+            assert (session.query(SessionRow).one().seen_at > left) is kept
 
 
 def test_a_clock_set_back_does_not_prolong_a_session(accounts: Accounts, clock: Clock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,32 @@ def test_a_head_of_two_layers_survives_export_in_both_files(compact: CamNet, tmp
         assert engine.head.channels == 256 and engine.head.hidden is not None
         explained = explain.class_map(features[0], engine.head).mean(axis=(1, 2))
         np.testing.assert_allclose(explained, first[0], atol=1e-4)
+
+
+# One of each library, the quickest: EfficientNet's is that of the shipped model.
+@pytest.mark.parametrize("name", ["mobilenet-v2", "vgg16"])
+def test_a_backbone_of_a_library_learns_and_answers_the_same_from_its_files(
+    name: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    net = build(name, 3, 32)
+    learning = torch.optim.SGD(net.parameters(), 1e-2)
+    before = next(net.parameters()).detach().clone()
+    for step in range(2):
+        loss = torch.nn.functional.cross_entropy(net(noise(4, 3, 64, 64, seed=step))[0], torch.arange(4) % 3)
+        learning.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        learning.step()
+    assert torch.isfinite(loss) and not torch.equal(before, next(net.parameters()))
+    batch, metadata = noise(2, 3, 64, 96), replace(META, backbone=name, stride=32)
+    with torch.no_grad():
+        expected, features = (output.numpy() for output in net.eval()(batch))
+    for suffix, save in (("pth", save_torch), ("onnx", save_onnx)):
+        path = tmp_path / f"model.{suffix}"
+        save(net, metadata, path)
+        logits, others = load_engine(path).run(batch.numpy())
+        np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(others, features, rtol=1e-3, atol=1e-4)
 
 
 def test_a_head_text_that_does_not_fit_its_shape_is_refused() -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from io import BytesIO
-from pathlib import Path
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from pypdf import PdfReader
-from web_client import close, cracked, encoded, post_file, tiny_app, token
+from web_client import cracked, encoded, post_file, token
+
+from flawsight.records import Store
+from flawsight.records.lots import Lots, Terms
 
 PART = {
     "part_number": "MT-4711",
@@ -23,18 +23,6 @@ PART = {
     "inspector": "Änne Kern",
     "inspection_type": "Incoming",
 }
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    app = tiny_app(tmp_path)
-    yield app
-    close(app)
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
 
 
 def test_what_the_form_says_is_on_the_page_in_the_json_and_in_the_report(client: FlaskClient) -> None:
@@ -82,6 +70,59 @@ def test_control_signs_and_endless_text_are_cut(client: FlaskClient) -> None:
 def test_a_strange_cookie_is_forgotten(client: FlaskClient, value: str) -> None:
     client.set_cookie("flawsight_bench", value)
     assert client.get("/").status_code == 200
+
+
+# --- the lot that is named ------------------------------------------------------------------------------
+
+
+def lot(lots: Lots, number: str, part: str = "") -> int:
+    limits = {"critical": "none", "major": "2.5", "unknown": "2.5", "minor": "4.0"}
+    return lots.open(Terms(number, 90, "I", limits, part), "Olga").id
+
+
+@pytest.mark.parametrize("page", ["/", "/bench/camera"])
+def test_the_bench_says_that_its_lot_was_closed_and_offers_others(
+    client: FlaskClient, store: Store, page: str
+) -> None:
+    lots = Lots(store)
+    kept = {"csrf_token": token(client), "lot": "l-1", "part_number": "P-7"}
+    client.post("/bench/context", data=kept)
+    assert (
+        "no lot counts it" not in client.get(page).text
+    )  # where nobody uses lots, it is a text like any other
+    lot(lots, "L-2", "P-7")
+    lot(lots, "L-3")
+    assert "There is no lot l-1." in client.get(page).text
+    first = lot(lots, "L-1")
+    assert (
+        "no lot counts it" not in client.get(page).text and "Goes into the open lot" in client.get(page).text
+    )
+    lots.close(first, "withdraw", "Ines Kern", "Wrong drawing.")
+    said = client.get(page).text
+    assert "Lot L-1 is closed." in said and "Withdrawn</a>, Ines Kern" in said
+    assert 0 < said.index(">Lot L-2") < said.index(">Lot L-3")  # that of the same part first
+    assert 'id="lot-choice" method="post"' in said
+    again = lot(lots, "L-1")  # the number may come again
+    assert (
+        f'href="/lots/{again}"' in client.get(page).text and "Lot L-1 is closed" not in client.get(page).text
+    )
+
+
+def test_the_lot_is_left_out_and_the_rest_stays(client: FlaskClient) -> None:
+    kept = {"csrf_token": token(client), "lot": "L-1", "station": "Bench 3"}
+    client.post("/bench/context", data=kept)
+    done = client.post("/bench/lot/leave", data={"csrf_token": kept["csrf_token"]})
+    assert (done.status_code, done.location) == (303, "/")
+    page = client.get("/").text
+    assert 'value="L-1"' not in page and 'value="Bench 3"' in page
+    assert client.post("/bench/lot/leave").status_code == 400
+
+
+def test_the_note_about_a_lot_can_be_asked_for_again(client: FlaskClient, store: Store) -> None:
+    lot(Lots(store), "L-1")
+    assert "Goes into the open lot" in client.get("/bench/lot?lot=L-1").text
+    assert "There is no lot &lt;b&gt;." in client.get("/bench/lot?lot=<b>").text
+    assert client.get("/bench/lot?lot=").text.strip() == ""
 
 
 def test_remembering_needs_the_form_token(client: FlaskClient) -> None:

@@ -46,11 +46,6 @@ def app(tmp_path: Path) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
-@pytest.fixture
 def it(app: Flask) -> Service:
     service: Service = app.extensions["flawsight"]
     return service

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sqlite3
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from io import StringIO
@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 from factories import make_inspection, make_pictures
-from flask import Flask
 from flask.testing import FlaskClient
-from web_client import close, tiny_app, token
+from web_client import token
 
 from flawsight.inspection.result import VERDICTS
 from flawsight.records import Store
 from flawsight.records.catalogue import moment
 from flawsight.records.retention import Retention, Rule
+from flawsight.records.reviews import Answer, Reviews
 from flawsight.records.search import ORDERS, Filter, History
 from flawsight.records.tables import CatalogueRow
 
@@ -29,25 +29,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import history as benchmark
 
 CLASSES = {"accept": "MT_Free", "reject": "MT_Crack", "review": "PCB_open", "unknown": "MT_Fray"}
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    app = tiny_app(tmp_path)
-    yield app
-    close(app)
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
-@pytest.fixture
-def store(app: Flask) -> Store:
-    store = app.extensions["flawsight"].store
-    assert isinstance(store, Store)
-    return store
 
 
 def file(
@@ -302,6 +283,53 @@ def test_pages_link_forth_and_back_with_the_filter(client: FlaskClient, store: S
 
 def link(page: str, rel: str) -> str:
     return page.split(f'rel="{rel}" href="')[1].split('"')[0].replace("&amp;", "&")
+
+
+def test_next_and_previous_stay_within_the_filter_one_came_from(client: FlaskClient, store: Store) -> None:
+    # Confidences out of the order of filing; only the rejected ones are to be walked.
+    bad = {file(store, "reject", share): share for share in (0.7, 0.9, 0.8)}
+    file(store, "accept", 0.75)
+    bad[file(store, "reject", 0.6)] = 0.6
+    pages = {
+        "verdict=reject": list(bad),
+        "verdict=reject&order=oldest": list(bad),
+        "verdict=reject&order=most_confident": sorted(bad, key=lambda number: -bad[number]),
+        "verdict=reject&min=65&order=least_confident": sorted(bad, key=lambda number: bad[number])[1:],
+    }
+    for query, expected in pages.items():
+        listed = client.get(f"/history?{query}").text
+        page = client.get(address_of(listed, expected[0])).text
+        assert 'rel="prev"' not in page
+        seen = [shown(page)]
+        while 'rel="next"' in page:
+            page = client.get(link(page, "next")).text
+            seen.append(shown(page))
+        assert seen == expected, query
+        assert shown(client.get(link(page, "prev")).text) == expected[-2], query
+        back = page.split("/history?")[1].split('"')[0].replace("&amp;", "&")
+        assert sorted(back.split("&")) == sorted(query.split("&"))
+
+
+def test_an_inspection_that_left_the_filter_still_leads_on(client: FlaskClient, store: Store) -> None:
+    first, reviewed, last = (file(store, "reject") for _ in range(3))
+    entries = {entry.number: entry.id for entry in History(store).page(Filter()).entries}
+    Reviews(store).add(entries[reviewed], Answer("A. Kern", "reject", "MT_Crack"))
+    page = client.get(f"/inspections/{entries[reviewed]}?review=none").text
+    assert entries[first] in link(page, "prev") and entries[last] in link(page, "next")
+    assert "review=none" in link(page, "next")
+    assert "Back to the list" not in client.get(f"/inspections/{entries[first]}").text
+    assert client.get(f"/inspections/{entries[first]}?min=x").status_code == 400
+
+
+def address_of(listed: str, number: str) -> str:
+    """Where the line of the history with this number leads."""
+    before = listed.split(f">{number}<")[0]
+    return before.rsplit('href="', 1)[1].split('"')[0].replace("&amp;", "&")
+
+
+def shown(page: str) -> str:
+    """The number of the inspection on its page."""
+    return re.search(r"<title>[^<]*(INSP-[0-9-]+)", page)[1]  # type: ignore[index]
 
 
 def test_the_csv_holds_the_filtered_rows_and_no_formula(client: FlaskClient, store: Store) -> None:

@@ -285,7 +285,7 @@ def test_classes_that_share_a_place_make_one_box_named_by_the_strongest_there() 
     (box,) = explain.boxes_from_cells(*arguments, Decision(box_level=0.5))
     assert (box.class_id, round(box.score, 2)) == ("B", 0.55)
     assert [round(side / 16) for side in (box.x1, box.y1, box.x2, box.y2)] == [2, 2, 5, 4]
-    assert explain.boxes_from_cells(*arguments, Decision(box_level=0.5, box_score=0.6)) == ()
+    assert explain.boxes_from_cells(*arguments, Decision(box_level=0.5, box_score={"B": 0.6})) == ()
 
 
 def test_edges_lie_inside_the_hot_region_only() -> None:

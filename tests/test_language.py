@@ -24,11 +24,6 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     close(app)
 
 
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
 def spoken(page: str) -> str:
     found = re.search(r'<html lang="(\w+)"', page)
     assert found

@@ -25,6 +25,7 @@ from flawsight.imaging import encode_png, read_image
 from flawsight.inspection import explain
 from flawsight.inspection.decide import answer, calibrated
 from flawsight.inspection.engines import load_engine
+from flawsight.inspection.familiarity import KnownParts
 from flawsight.inspection.operating import Costs, choose_thresholds, clopper_pearson
 from flawsight.inspection.tiny import METADATA, TinyEngine
 from flawsight.learning.backbones import CamNet, build, load_imagenet, load_lite0, load_weights
@@ -561,7 +562,7 @@ def test_boxes_are_chosen_to_cover_the_defect_and_to_spare_good_parts() -> None:
     decision = Decision(cells=1, accept_below=0.2)
     both = [reading("MT_Crack", 0.9), reading("MT_Free", 0.5)]
     chosen = choose_boxes(both, METADATA, decision)
-    assert chosen.box_score > 0.5  # the good part's box is gone
+    assert chosen.box_score["MT_Crack"] > 0.5  # the good part's box is gone
     # Half of the strength is where the region, blurred at its rim, is as large as the defect.
     assert 0.4 <= max(chosen.box_level / 0.9, chosen.box_outline["MT_Crack"]) <= 0.6
     assert chosen.box_outline["MT_Blowhole"] == chosen.box_outline["MT_Crack"]
@@ -689,6 +690,21 @@ def test_the_truth_of_a_region_is_cut_from_its_board(tmp_path: Path) -> None:
     mask = truth_mask(sample, (160, 160))
     assert mask is not None and mask_boxes(mask) == [(0, 20, 30, 30)]
     assert truth_mask(replace(sample, boxes=()), (160, 160)) is None
+
+
+def test_a_part_is_foreign_by_its_direction_or_by_its_distance() -> None:
+    mean, basis = np.zeros(4, np.float32), np.eye(4, dtype=np.float32)[:2]
+    known = KnownParts(mean, basis, limit=0.5, scale=4.0)
+
+    def distance(*vector: float) -> float:
+        return known.distance(np.array(vector, np.float32)[:, None, None])
+
+    assert distance(3, 4, 0, 0) == 0
+    assert distance(0, 0, 0, 0) == 0
+    assert distance(0.3, 0, 0.4, 0) == pytest.approx(0.8)  # points away, though not far
+    assert distance(300, 0, 4, 0) == pytest.approx(1.0)  # far away, though nearly along the plane
+    again = KnownParts.of(replace(METADATA, feature_stats=known.to_dict()))
+    assert again is not None and again.scale == 4
 
 
 def test_single_parts_make_no_detector_of_the_unknown(

@@ -100,13 +100,6 @@ class Held(TinyEngine):
         return super().run(batch)
 
 
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    app = tiny_app(tmp_path)
-    yield app
-    close(app)
-
-
 def test_beyond_the_queue_comes_503_with_retry_after_and_the_rest_is_served(tmp_path: Path) -> None:
     app = create_app(settings_in(tmp_path), Inspector(Held()))
     places = app.extensions["flawsight"].queue.places

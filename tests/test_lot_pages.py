@@ -31,11 +31,6 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     close(app)
 
 
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
 @pytest.fixture(scope="module")
 def store(app: Flask) -> Store:
     store = app.extensions["flawsight"].store
@@ -132,6 +127,19 @@ def test_a_form_that_cannot_be_meant_comes_back_filled_in(
     assert 'value="P-7"' in answer.text
 
 
+def test_a_result_leads_to_the_lot_it_was_filed_into(client: FlaskClient, lots: Lots) -> None:
+    inside = file(lots.store, opened(lots, "Linked").terms.number, "accept")
+    lot = lots.of_inspection(inside)
+    assert lot is not None and lot.terms.number == "Linked"
+    lots.close(lot.id, "withdraw", "Ines", "Wrong drawing.")
+    outside = file(lots.store, "Linked", "accept", serial="late")
+    page = client.get(f"/inspections/{inside}").text
+    assert f'<a href="/lots/{lot.id}">Linked</a> <span class="tag">Withdrawn</span>' in page
+    assert lots.of_inspection(outside) is None  # it names the lot, but came after its closing
+    page = client.get(f"/inspections/{outside}").text
+    assert "<dd>Linked</dd>" in page and f"/lots/{lot.id}" not in page
+
+
 def test_the_page_says_what_holds_the_decision_up(client: FlaskClient, lots: Lots) -> None:
     lot = opened(lots, "Held", ("review", "accept", "accept", "accept", "accept"))
     page = client.get(f"/lots/{lot.id}").text
@@ -140,6 +148,36 @@ def test_the_page_says_what_holds_the_decision_up(client: FlaskClient, lots: Lot
     undecided = client.get(f"/lots/{lot.id}?show=undecided").text
     assert undecided.count("/thumbnail") == 1 and "/review/" in undecided
     assert client.get(f"/lots/{lot.id}?show=nonsense&from=-9").text.count("/thumbnail") == 5
+
+
+def test_the_page_can_tell_whether_it_is_up_to_date(client: FlaskClient, lots: Lots) -> None:
+    lot = opened(lots, "Live", ("review",))
+
+    def asked() -> tuple[str, bool]:
+        answer = client.get(f"/lots/{lot.id}/mark")
+        assert answer.json is not None and answer.headers["Cache-Control"] == "no-store"
+        return answer.json["mark"], answer.json["open"]
+
+    page = client.get(f"/lots/{lot.id}?show=undecided&lot_id=9").text
+    seen = [asked()]
+    assert f'data-mark="{seen[0][0]}"' in page and f'data-page="/lots/{lot.id}?show=undecided"' in page
+    assert asked() == seen[0]
+    part = file(lots.store, "Live", "accept", serial="2")
+    seen.append(asked())
+    Reviews(lots.store).add(part, Answer("A. Kern", "accept", "MT_Free"))
+    seen.append(asked())
+    file(lots.store, "Another", "accept")
+    assert asked() == seen[-1]
+    lots.close(lot.id, "withdraw", "Ines", "Wrong drawing.")
+    seen.append(asked())
+    assert len({mark for mark, _ in seen}) == 4 and [is_open for _, is_open in seen] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert "data-mark" not in client.get(f"/lots/{lot.id}").text
+    assert client.get("/lots/987654/mark").status_code == 404
 
 
 def test_a_refused_decision_says_why_and_keeps_what_was_written(client: FlaskClient, lots: Lots) -> None:

@@ -404,8 +404,9 @@ def test_lots_are_found_page_by_page(lots: Lots) -> None:
         assert lots.count(wanted) == len(lots.page(wanted).lines) == expected, wanted
     assert lots.part_numbers() == ["P-1"]
     assert [lot.id for lot in lots.open_lots()] == made[::-1]
-    found = lots.find_open("a-3")
-    assert found and found.id == made[3] and lots.find_open("B-1") is None
+    found = lots.named("a-3")
+    assert found and found.id == made[3] and lots.named("C-1") is None
+    assert (again := lots.named("a-1")) and again.id == made[1] and again.state == "open"
 
 
 def test_the_trend_holds_decided_lots_oldest_first(lots: Lots) -> None:

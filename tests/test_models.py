@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from model_files import furnish, lenient, model_bytes, results_of, write_study
+from onnx.external_data_helper import set_external_data
 from tiny_parts import tiny_onnx
 from web_client import close, cracked, encoded, post_file, settings_in, surface, token
 from werkzeug.datastructures import FileStorage
@@ -56,11 +58,6 @@ def app(home: Path) -> Iterator[Flask]:
     yield app
     app.extensions["flawsight"].fleet.close()
     close(app)
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
 
 
 def change(client: FlaskClient, do: str, key: str = "lenient", **fields: object) -> TestResponse:
@@ -219,6 +216,54 @@ def test_a_file_over_the_limit_is_refused(home: Path) -> None:
         )
     finally:
         close(app)
+
+
+def sent_on_the_page(client: FlaskClient, data: bytes, name: str = "new.onnx") -> TestResponse:
+    """The form of the page Models, as a browser sends it."""
+    return post_file(client, "/models", data, name, csrf_token=token(client), why="a trial")
+
+
+@pytest.mark.parametrize("place", ["a weight", "a constant", "a constant of a branch"])
+def test_a_model_whose_numbers_lie_in_another_file_is_refused_on_the_page(
+    client: FlaskClient, home: Path, place: str
+) -> None:
+    model = onnx.load_from_string(model_bytes(replace(METADATA, name="other")))
+    tensor = next(one for one in model.graph.initializer if one.name == "weight")
+    constant = onnx.helper.make_node("Constant", [], ["unused"], value=tensor)
+    if place == "a constant":
+        model.graph.node.append(constant)
+        tensor = model.graph.node[-1].attribute[0].t
+    elif place == "a constant of a branch":
+        branch = onnx.helper.make_graph([constant], "branch", [], [])
+        model.graph.node.append(onnx.helper.make_node("If", ["x"], ["y"], then_branch=branch))
+        tensor = model.graph.node[-1].attribute[0].g.node[0].attribute[0].t
+    set_external_data(tensor, location="weights.bin")
+    tensor.ClearField("raw_data")
+    answer = sent_on_the_page(client, model.SerializeToString(), "other.onnx")
+    assert answer.status_code == 400
+    assert "other.onnx cannot be used. Its numbers lie in another file. Export it as one file." in answer.text
+    assert 'value="a trial"' in answer.text  # what was written is still there
+    assert [path.name for path in (home / "models").iterdir()] == ["lenient.onnx"]
+
+
+def test_a_file_over_the_limit_is_refused_on_the_page_with_the_limit_of_models(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flawsight.web.models.MAX_RESULTS", 0)
+    app = create_app(settings_in(home, max_model_mb=0.125, max_upload_mb=0.01))
+    try:
+        client = app.test_client()
+        for size in (150_000, 1_000_000):  # a little over, found when it has come; far over, not even read
+            answer = sent_on_the_page(client, bytes(size))
+            assert answer.status_code in (400, 413) and "larger than 0.125 MiB" in answer.text
+            assert "Save the photo" not in answer.text and "0.01 MiB" not in answer.text
+        assert answer.status_code == 413
+        answer = send_model(client, bytes(1_000_000))
+        assert answer.status_code == 413 and answer.json is not None
+        assert answer.json["code"] == "model_too_large" and "0.125 MiB" in answer.json["detail"]
+    finally:
+        close(app)
+    assert [path.name for path in (home / "models").iterdir()] == ["lenient.onnx"]
 
 
 def test_results_of_another_model_are_refused(client: FlaskClient, home: Path) -> None:
@@ -435,6 +480,20 @@ def test_one_photo_is_shown_to_all_models_side_by_side(client: FlaskClient) -> N
     assert filed
     answers = (client.get(f"/api/v1/inspections/{filed[1]}/answers").json or {})["answers"]
     assert [one["inspection"]["verdict"] for one in answers] == ["reject", "accept"]
+
+
+def test_all_networks_of_a_comparison_answer_about_one_photo(client: FlaskClient, home: Path) -> None:
+    write_study(home)
+    (home / "runs" / "tiles" / "b-0").mkdir()
+    (home / "runs" / "tiles" / "b-0" / "model.onnx").write_bytes(model_bytes(lenient()))
+    assert "/side-by-side?comparison=tiles" in client.get("/comparisons/tiles").text
+    fields = {"csrf_token": token(client), "comparison": "tiles"}
+    address = post_file(client, "/side-by-side", encoded(cracked()), "part.png", **fields).location
+    lines = re.findall(r'<tr><th scope="row">(a|b)\b.*?</tr>', client.get(address).text, re.S)
+    page = client.get(address).text
+    assert lines == ["a", "b"]
+    first, second = page.split('<th scope="row">b')
+    assert "REJECT" in first and "ACCEPT" in second
 
 
 # --- comparisons --------------------------------------------------------------------------------------------

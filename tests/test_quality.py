@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from numpy.typing import NDArray
-from web_client import close, encoded, post_file, send_form, tiny_app
+from web_client import encoded, post_file, send_form
 
 from flawsight.imaging import read_image
 from flawsight.inspection.inspector import Inspector
@@ -20,18 +18,6 @@ from flawsight.settings import PROJECT_ROOT
 
 PARTS = sorted((PROJECT_ROOT / "sample").glob("*.png"))
 Picture = NDArray[np.uint8]
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    app = tiny_app(tmp_path)
-    yield app
-    close(app)
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
 
 
 def blurred(part: Picture, sigma: float) -> Picture:

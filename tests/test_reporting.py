@@ -16,14 +16,17 @@ import numpy as np
 import pytest
 from factories import encode, make_inspection, make_pictures
 from pypdf import PdfReader
+from reportlab.pdfbase.pdfmetrics import stringWidth
 
 from flawsight.errors import RecordError
+from flawsight.i18n import speaking
 from flawsight.inspection.quality import Quality
 from flawsight.inspection.result import Box, Inspection
 from flawsight.records import Record, Store
 from flawsight.reporting import build_report
-from flawsight.reporting.style import printable
-from flawsight.taxonomy import describe
+from flawsight.reporting.drawings import fitting_size
+from flawsight.reporting.style import BOLD, printable, register_fonts
+from flawsight.taxonomy import describe, learn
 
 WHEN = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 PCB = ("PCB_open", "PCB_short", "PCB_mousebite", "PCB_spur", "PCB_copper", "PCB_pinhole")
@@ -326,3 +329,67 @@ def test_jpeg_and_transparent_pictures_are_printed_too() -> None:
 
 def test_text_within_the_font_is_printed_as_it_is() -> None:
     assert printable("Größe 12 µm ≤ 0,5 – ☐") == "Größe 12 µm ≤ 0,5 – ☐"
+
+
+def identified(verdict: str = "accept", confidence: float = 0.93) -> Record:
+    """A filed inspection of a cloth, whose motif is named and not judged."""
+    learn(
+        {"batik_test": {"title": "Kawung", "is_defect": False, "facts": {"Region of origin": "Java"},
+                        "description": "Ovals in fours.", "recommended_action": ""}},
+        "Batik motifs", is_judged=False,
+    )  # fmt: skip
+    inspection = make_inspection(verdict, "batik_test", boxes=(), confidence=confidence, defect_probability=0)
+    wording = {"subject": "motif", "accept": "Recognised", "review": "Not certain"}
+    product = {"title": "Batik motifs", "task": "identify", "wording": wording}
+    share = f"{100 * confidence:.1f} %"
+    return file_away(
+        replace(
+            inspection,
+            reason=f"It is Kawung with a probability of {share}.",
+            thresholds={**inspection.thresholds, "sure_from": 0.6},
+            probabilities={"batik_test": confidence, "batik_other_free": 1 - confidence},
+            method={**inspection.method, "product": product, "metrics": {"accuracy": 0.91}},
+        )
+    )
+
+
+def test_a_product_that_is_named_is_told_without_a_word_of_defects() -> None:
+    pdf = build_report(identified())
+    text, pages = text_of(pdf), read(pdf).pages
+    for phrase in (
+        "RECOGNISED", "Kawung · 93.0 %", "Flawsight · Batik motifs", "Motif Kawung", "Region of origin Java",
+        "named from a probability of 60.0 % on", "33.0 points above the limit from which it is named",
+        "2 Heat map for Kawung", "Validated accuracy 91.0 %", "Answer of a person", "It is something else",
+    ):  # fmt: skip
+        assert phrase in text
+    for word in ("defect", "reject", "scrap", "disposition", "severity", "overkill", "edges", "good part"):
+        assert word not in text.lower()
+    assert len(pages) == 2 and len(pages[0].images) == 2
+
+
+def test_a_name_that_is_not_certain_is_left_to_a_person() -> None:
+    text = text_of(build_report(identified("review", 0.5)))
+    assert "NOT CERTAIN" in text and "Not decided. Most probable: Kawung · 50.0 %" in text
+    assert "Let a person who knows decide." in text and "10.0 points below" in text
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("de", ("ERKANNT", "Batikmotive", "Herkunft", "Antwort einer Person")),
+        ("id", ("DIKENALI", "Motif batik", "Daerah asal", "Jawaban orang")),
+    ],
+)
+def test_a_named_product_is_reported_in_the_reader_s_language(language: str, said: tuple[str, ...]) -> None:
+    with speaking(language):
+        text = text_of(build_report(identified())).lower()
+    assert [phrase for phrase in said if phrase.lower() not in text] == []
+    for word in ("defekt", "fehler", "ausschuss", "cacat", "disposition", "disposisi"):
+        assert word not in text
+
+
+@pytest.mark.parametrize("word", ["RECOGNISED", "NOT A KNOWN MOTIF", "UNWAHRSCHEINLICHKEITSVERDACHT"])
+def test_the_longest_word_of_a_verdict_fits_its_place(word: str) -> None:
+    register_fonts()
+    size = fitting_size(word, BOLD, 19, 120)
+    assert 0 < size <= 19 and all(stringWidth(one, BOLD, size) <= 120.01 for one in word.split())

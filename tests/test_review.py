@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,10 +14,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from factories import encode, make_inspection, make_pictures
-from flask import Flask
 from flask.testing import FlaskClient
 from pypdf import PdfReader
-from web_client import close, tiny_app, token
+from web_client import token
 
 from flawsight.cli import main
 from flawsight.data.adapters import find_samples
@@ -31,25 +29,6 @@ from flawsight.reporting import build_report
 
 CRACK = ReviewBox(60, 40, 120, 100, "MT_Crack")  # where the factory's model found it
 FOUND = Answer("A. Kern", "reject", "MT_Crack", (CRACK,))
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    app = tiny_app(tmp_path)
-    yield app
-    close(app)
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
-@pytest.fixture
-def store(app: Flask) -> Store:
-    store = app.extensions["flawsight"].store
-    assert isinstance(store, Store)
-    return store
 
 
 @pytest.fixture

@@ -26,18 +26,6 @@ from flawsight.settings import PROJECT_ROOT
 PART = encoded(cracked())
 
 
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    app = tiny_app(tmp_path)
-    yield app
-    close(app)
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
 # --- headers, by the rules of a known scanner ---------------------------------------------------------
 
 

@@ -51,11 +51,8 @@ def test_model_knows_every_class_of_the_taxonomy(inspector: Inspector) -> None:
 
 
 def test_samples_get_an_answer_of_their_own_family(inspector: Inspector) -> None:
-    """But for whole boards, which MODEL_CARD.md names among the limits."""
     families = {"board": "DeepPCB", "texture": "DAGM", "tile": "Magnetic Tile"}
     for path in SAMPLES:
-        if path.stem in ("board_good", "board_six_defects"):
-            continue
         answer = inspector.inspect_file(path).predicted_class
         assert load_taxonomy()[answer].dataset == families[path.name.split("_")[0]], path.name
 

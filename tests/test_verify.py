@@ -19,12 +19,16 @@ from pypdf import PdfReader
 
 from flawsight.cli import main
 from flawsight.i18n import speaking
+from flawsight.inspection.library import Library
 from flawsight.records import Record, Store, links
 from flawsight.records.catalogue import moment
+from flawsight.records.golden import GoldenParts
 from flawsight.records.issued import issue
 from flawsight.records.links import GENESIS, Head
+from flawsight.records.models import Models
 from flawsight.records.retention import Retention, Rule
 from flawsight.records.reviews import Answer, Reviews
+from flawsight.records.tables import GoldenRow
 from flawsight.records.verify import BadHead, Verification, head, parse_head, verify
 from flawsight.reporting import build_report
 
@@ -162,6 +166,139 @@ def test_a_changed_record_is_found_and_named(store: Store, name: str) -> None:
         assert result.count <= 3, "one change is not the whole history"
 
 
+# --- golden parts and changes of models -----------------------------------------------------------------
+
+GOLDEN_CHANGES = {
+    "what must come out": (
+        "UPDATE golden_parts SET verdict = 'accept' WHERE id = 1",
+        "Golden part 1 was altered",
+    ),
+    "the class": ("UPDATE golden_parts SET class_id = 'MT_Fray' WHERE id = 1", "Golden part 1 was altered"),
+    "the picture": ("UPDATE golden_parts SET image_sha256 = 'x' WHERE id = 2", "Golden part 2 was altered"),
+    "who added it": ("UPDATE golden_parts SET added_by = 'nobody' WHERE id = 2", "Golden part 2 was altered"),
+    "when": ("UPDATE golden_parts SET added_at = '2020-01-01' WHERE id = 1", "Golden part 1 was altered"),
+    "when, unreadable": ("UPDATE golden_parts SET added_at = 'x' WHERE id = 1", "Golden part 1 was altered"),
+    "a removal": (
+        "UPDATE golden_parts SET removed_at = added_at, removed_by = 'A. Kern' WHERE id = 1",
+        "Golden part 1 was altered",
+    ),
+    "a removal undone": (
+        "UPDATE golden_parts SET removed_at = NULL, removed_by = '' WHERE id = 2",
+        "Golden part 2 was altered",
+    ),
+    "who removed it": ("UPDATE golden_parts SET removed_by = 'x' WHERE id = 2", "Golden part 2 was altered"),
+    "a part gone": ("DELETE FROM golden_parts WHERE id = 2", "Golden part 2 is missing"),
+    "a part put in": (
+        "INSERT INTO golden_parts SELECT 9, title, 'y', verdict, class_id, source, added_at, added_by, NULL, "
+        "'' FROM golden_parts WHERE id = 1",
+        "Golden part 9 was inserted",
+    ),
+    "an outcome": ("UPDATE checks SET passed = 0 WHERE id = 1", "Check of golden parts 1 was altered"),
+    "what came out": (
+        "UPDATE checks SET result = '{\"parts\": [1]}' WHERE id = 1",
+        "golden parts 1 was altered",
+    ),
+    "no outcome": ("UPDATE checks SET result = '{' WHERE id = 1", "golden parts 1 was altered"),
+    "the rationale of a leave": (
+        "UPDATE checks SET result = json_set(result, '$.rationale', 'x') WHERE id = 2",
+        "golden parts 2 was altered",
+    ),
+    "a leave for another model": (
+        "UPDATE checks SET fingerprint = 'x' WHERE id = 2",
+        "golden parts 2 was altered",
+    ),
+    "a leave put in": (
+        "INSERT INTO checks SELECT 9, kind, 'x', by, started_at, seen_at, finished_at, done, total, passed, "
+        "result FROM checks WHERE id = 2",
+        "Check of golden parts 9 was inserted",
+    ),
+    "why the model was changed": (
+        "UPDATE model_changes SET why = 'better' WHERE id = 2",
+        "Change of models 2 was altered",
+    ),
+    "who changed the model": (
+        "UPDATE model_changes SET by = 'x' WHERE id = 1",
+        "Change of models 1 was altered",
+    ),
+    "moved thresholds": (
+        "UPDATE model_changes SET setup = json_set(setup, '$.limits.b.reject_from', 0.9) WHERE id = 2",
+        "Change of models 2 was altered",
+    ),
+    "a setup that is none": (
+        "UPDATE model_changes SET setup = '{' WHERE id = 2",
+        "Change of models 2 was altered",
+    ),
+    "a change gone": ("DELETE FROM model_changes WHERE id = 2", "Change of models 2 is missing"),
+    "a change put in": (
+        "INSERT INTO model_changes SELECT 9, created_at, by, why, kind, model, sha256, setup "
+        "FROM model_changes WHERE id = 1",
+        "Change of models 9 was inserted",
+    ),
+    "a link of a part": (
+        "UPDATE chain SET content = json_set(content, '$.verdict', 'x') WHERE seq = 3",
+        "Link 3",
+    ),
+}
+
+
+def guarded(store: Store, folder: Path) -> None:
+    """Two golden parts, the second removed again, a check and leave without one, two changes of models."""
+    golden = GoldenParts(store, None)
+    golden.add(UPLOAD, "crack", "reject", "MT_Crack", "A. Kern")
+    golden.remove(golden.add(b"another", "smooth", "accept", "", "A. Kern").id, "B. Roth")
+    golden.check(golden.checks.begin("golden", "A. Kern", "f"), lambda *_: INSPECTION)
+    golden.override("f", "B. Roth", "The camera is being changed.")
+    for key in "ab":
+        (folder / f"{key}.onnx").write_bytes(key.encode())
+    library, models = Library(folder / "a.onnx", folder), Models(store)
+    models.switch(library.get("b"), "A. Kern", "newer")
+    models.move(library.get("b"), 0.2, 0.7, "A. Kern", "too strict")
+
+
+@pytest.mark.parametrize("name", GOLDEN_CHANGES)
+def test_a_changed_golden_part_or_change_of_models_is_found_and_named(
+    store: Store, tmp_path: Path, name: str
+) -> None:
+    guarded(store, tmp_path)
+    result = verify(store)
+    assert (texts(result), result.links) == ([], 1 + 3 + 2 + 2)
+    statement, expected = GOLDEN_CHANGES[name]
+    tamper(store, statement)
+    (found,) = texts(verify(store))  # one change, one finding
+    assert expected in found
+
+
+def test_links_of_golden_parts_from_before_say_no_time_and_still_hold(store: Store, tmp_path: Path) -> None:
+    with store.transaction("write", write=True) as session:
+        row = GoldenRow(
+            title="crack", image_sha256="x", verdict="reject", class_id="", source="", added_at=moment(0),
+            added_by="A. Kern", removed_at=None, removed_by="",
+        )  # fmt: skip
+        session.add(row)
+        session.flush()
+        content = links.golden_content(row, "added", "A. Kern", row.added_at)
+        del content["at"]
+        links.append(session, "golden", row.id, content)
+    assert texts(verify(store)) == []
+    tamper(store, "UPDATE golden_parts SET title = 'smooth'")
+    assert texts(verify(store)) == ["Golden part 1 was altered: it does not say what was filed."]
+
+
+def test_changes_of_models_from_before_their_links_are_linked_on_opening(tmp_path: Path) -> None:
+    with closing(Store(tmp_path / "instance")) as store:
+        guarded(store, tmp_path)
+        # As the program before left it: without the last two links.
+        tamper(
+            store, "DELETE FROM chain WHERE kind = 'model'", "UPDATE alembic_version SET version_num = '0006'"
+        )
+        assert len(texts(verify(store))) == 2
+    with closing(Store(tmp_path / "instance")) as store:
+        result = verify(store)
+        assert (texts(result), result.links) == ([], 1 + 3 + 2 + 2)
+        tamper(store, "UPDATE model_changes SET why = 'x' WHERE id = 1")
+        assert len(texts(verify(store))) == 1
+
+
 def test_exchanged_links_are_found(store: Store) -> None:
     filled(store)
     exchange = "UPDATE chain SET seq = {} WHERE seq = {}"
@@ -282,8 +419,8 @@ def test_a_kept_head_tells_that_the_chain_was_rebuilt(store: Store) -> None:
     tamper(
         store,
         f"UPDATE inspections SET data = json_set(data, '$.reason', 'x') WHERE id = '{records[0].id}'",
-        "DROP TABLE chain", "DROP TABLE checks", "DROP TABLE golden_parts",
-    )  # fmt: skip
+        "DROP TABLE chain",
+    )
     rebuild(store)
     assert verify(store, files=False).ok
     assert [one.kind for one in verify(store, files=False, expect=kept).findings] == ["head"]

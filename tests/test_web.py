@@ -48,11 +48,6 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     close(app)
 
 
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
 def text_of(page: str) -> str:
     """What is read on the page: no tags, single spaces."""
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())

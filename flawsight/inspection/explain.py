@@ -118,7 +118,7 @@ def boxes_from_cells(
     its highest probability (``decision.box_outline``) gets a box, more than one where the region has several
     such parts. A box is named by the class that has the most probability inside, so a place that six classes
     share has one box, not six. Its score is that class's probability in its strongest cell; below
-    ``decision.box_score`` it is left out.
+    the class's ``decision.box_score`` it is left out.
 
     Args:
         probabilities: (K, h, w) per cell, over all classes.
@@ -145,7 +145,8 @@ def boxes_from_cells(
         for part in _components(values >= max(level, decision.box_level), region.top, region.left):
             own, score = _class_of(cells, part, part.keep(spread), stride)
             box = _box(part, first_row, first_column, placement, score, names[own])
-            if score >= decision.box_score and (box.x2 - box.x1) * (box.y2 - box.y1) >= smallest:
+            wanted = decision.box_score.get(names[own], 0.0)
+            if score >= wanted and (box.x2 - box.x1) * (box.y2 - box.y1) >= smallest:
                 boxes.append(box)
     return tuple(sorted(boxes, key=lambda box: -box.score))
 

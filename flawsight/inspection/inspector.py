@@ -23,7 +23,7 @@ from flawsight.inspection.result import Box, Heatmap, ImageInfo, Inspection, Mod
 from flawsight.inspection.words import unknown_reason
 from flawsight.metadata import Decision
 from flawsight.preprocessing import Placement, prepare
-from flawsight.taxonomy import learn
+from flawsight.taxonomy import IDENTIFY, learn
 
 
 class Inspector:
@@ -47,7 +47,7 @@ class Inspector:
         self.metadata = replace(engine.metadata, decision=decision) if decision else engine.metadata
         self.known_parts = KnownParts.of(engine.metadata)
         product = engine.metadata.product
-        learn(product.get("classes", {}), product.get("title", ""))
+        learn(product.get("classes", {}), product.get("title", ""), product.get("task") != IDENTIFY)
         words = {key: product[key] for key in ("title", "task", "wording") if key in product}
         self._product = {"product": words} if words else {}
         self.max_bytes = max_bytes
@@ -212,7 +212,7 @@ class Inspector:
         # A rejected part always shows where to look: the strongest place of its class, however faint.
         own = cells[metadata.classes.index(judgement.predicted_class)]
         peak = float(explain.real_cells(own, placement, metadata.stride).max())
-        faint = replace(decision, box_level=peak / 2, box_score=0.0, min_box_area=0.0)
+        faint = replace(decision, box_level=peak / 2, box_score={}, min_box_area=0.0)
         return find(defects=(judgement.predicted_class,), decision=faint)[:1]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,23 @@ def _refuse_outside_data(path: Path) -> None:
         raise ModelError(
             f"It is no readable ONNX model ({error}): the file is damaged or was cut off. Copy it again."
         ) from error
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+    nodes = [node for function in model.functions for node in function.node]
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model.graph, nodes)):
         raise ModelError("Its numbers lie in another file. Export it as one file.")
+
+
+def _tensors(graph: Any, nodes: Iterable[Any] = ()) -> Iterator[Any]:
+    """Every constant of ``graph`` and ``nodes``, wherever it may stand."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for attribute in (one for node in (*graph.node, *nodes) for one in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+            yield from (sparse.values, sparse.indices)
+        for inner in (attribute.g, *attribute.graphs):
+            if inner.node or inner.initializer:
+                yield from _tensors(inner)
 
 
 def _check(metadata: ModelMetadata) -> None:

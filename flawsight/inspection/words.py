@@ -8,7 +8,7 @@ from typing import Any
 from flawsight.i18n import ENGLISH, language, number
 from flawsight.i18n import gettext as _
 from flawsight.inspection.quality import Quality
-from flawsight.taxonomy import describe
+from flawsight.taxonomy import IDENTIFY, describe
 
 
 def reason(
@@ -64,6 +64,17 @@ def unknown_reason(distance: float, limit: float) -> str:
         "as the limit allows), so it is not judged.",
         times=number(distance / limit, 1),
     )
+
+
+def product_of(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the preset of the model said about its product: task and wording; empty without a preset."""
+    product = data["method"].get("product")
+    return product if isinstance(product, Mapping) else {}
+
+
+def identifies(data: Mapping[str, Any]) -> bool:
+    """Whether a filed inspection names what it sees, instead of judging it."""
+    return "sure_from" in data["thresholds"] or product_of(data).get("task") == IDENTIFY
 
 
 def reason_of(data: Mapping[str, Any]) -> str:

@@ -26,9 +26,9 @@ from flawsight.taxonomy import describe
 Gains = NDArray[np.float64]  # (outlines, box levels, box scores)
 
 CELLS = (1, 2, 3, 4, 5, 8, 12)
-BOX_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+BOX_LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 OUTLINES = (0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93)
-BOX_SCORES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+BOX_SCORES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def choose_boxes(readings: Sequence[Reading], meta: ModelMetadata, decision: Dec
 
     A defective part gains the mean IoU of its best boxes, less for boxes too many; a good one gains 1 if it
     shows none. Every family weighs the same, and in it good parts, defective ones and whole boards.
-    The outline is chosen for each family by itself.
+    Outline and least score are chosen for each family by itself.
     """
     mass = defect_mass(answers(readings, meta, decision), meta)
     kinds: dict[str, dict[str, list[Gains]]] = defaultdict(lambda: defaultdict(list))
@@ -158,21 +158,17 @@ def choose_boxes(readings: Sequence[Reading], meta: ModelMetadata, decision: Dec
     }
     if not gains:
         return decision
-    total = np.sum([values.max(axis=0) for values in gains.values()], axis=0)  # (levels, scores)
-    level, score = (int(i) for i in np.unravel_index(int(total.argmax()), total.shape))
+    total = np.sum([values.max(axis=(0, 2)) for values in gains.values()], axis=0)  # (levels,)
+    level = int(total.argmax())
     families = {name: describe(name).dataset for name in meta.defects}
     families |= {r.sample.class_id: r.sample.dataset for r in readings if r.sample.class_id in meta.defects}
-    outlines = {name: OUTLINES[int(values[:, level, score].argmax())] for name, values in gains.items()}
-    return replace(
-        decision,
-        box_level=BOX_LEVELS[level],
-        box_score=BOX_SCORES[score],
-        box_outline={
-            name: outlines[describe(name).dataset]
-            for name in meta.defects
-            if describe(name).dataset in outlines
-        },
-    )
+    outlines, scores = {}, {}
+    for name, family in families.items():
+        if family in gains:
+            best = gains[family][:, level]
+            outline, score = np.unravel_index(int(best.argmax()), best.shape)
+            outlines[name], scores[name] = OUTLINES[outline], BOX_SCORES[score]
+    return replace(decision, box_level=BOX_LEVELS[level], box_outline=outlines, box_score=scores)
 
 
 def _gains(
@@ -189,7 +185,7 @@ def _gains(
     cells = explain.cell_probabilities(reading.full_scores)
     for (i, outline), (j, level) in product(enumerate(OUTLINES), enumerate(BOX_LEVELS)):
         outlines = dict.fromkeys(meta.defects, outline)
-        trial = replace(decision, box_level=level, box_outline=outlines, box_score=0.0)
+        trial = replace(decision, box_level=level, box_outline=outlines, box_score={})
         boxes = explain.boxes_from_cells(
             cells, meta.classes, meta.defects, reading.placement, meta.stride, trial
         )

@@ -37,7 +37,7 @@ MISTAKES = 16  # pictures on the sheet of mistakes
 
 
 @contextmanager
-def _chart(
+def chart(
     path: Path, size: tuple[float, float], rows: int = 1, columns: int = 1
 ) -> Iterator[tuple[Figure, Any]]:
     figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained")
@@ -106,7 +106,7 @@ def draw_history(history: Mapping[str, Sequence[tuple[int, float]]], folder: Pat
 def draw_class_distribution(counts: Mapping[str, Mapping[str, int]], folder: Path) -> None:
     """``class_distribution.png``: samples of each class in each split."""
     names = list(counts)
-    with _chart(folder / "class_distribution.png", (9, 0.32 * len(names) + 1.8)) as (figure, ax):
+    with chart(folder / "class_distribution.png", (9, 0.32 * len(names) + 1.8)) as (figure, ax):
         left = np.zeros(len(names))
         for split, colour, hatch in zip(("train", "val", "test"), COLOURS, ("", "//", ".."), strict=False):
             values = np.array([counts[name][split] for name in names])
@@ -125,7 +125,7 @@ def draw_confusion(confusion: Mapping[str, Any], folder: Path) -> None:
     names, matrix = confusion["classes"], np.array(confusion["matrix"])
     share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     side = 0.42 * len(names) + 3
-    with _chart(folder / "confusion_matrix.png", (side, side)) as (figure, ax):
+    with chart(folder / "confusion_matrix.png", (side, side)) as (figure, ax):
         picture = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
         ax.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
         ax.set_yticks(range(len(names)), names, fontsize=8)
@@ -144,7 +144,7 @@ def draw_per_dataset(datasets: Mapping[str, Mapping[str, Any]], folder: Path) ->
         "average_precision": "defect AP",
     }
     names = list(datasets)
-    with _chart(folder / "per_dataset_accuracy.png", (1.8 * len(names) + 3, 4.6)) as (figure, ax):
+    with chart(folder / "per_dataset_accuracy.png", (1.8 * len(names) + 3, 4.6)) as (figure, ax):
         width = 0.8 / len(metrics)
         for i, (metric, label) in enumerate(metrics.items()):
             for x, name in enumerate(names):
@@ -164,7 +164,7 @@ def draw_per_dataset(datasets: Mapping[str, Mapping[str, Any]], folder: Path) ->
 def draw_explanations(inspector: Inspector, samples: Sequence[Sample], path: Path) -> None:
     """A grid: picture, heat map, boxes, edges and true place of one sample a row."""
     titles = ("picture", "heat map (an explanation)", "boxes", "edges in the hot region", "truth")
-    with _chart(path, (11.5, 2.35 * len(samples) + 0.5), len(samples), len(titles)) as (_, grid):
+    with chart(path, (11.5, 2.35 * len(samples) + 0.5), len(samples), len(titles)) as (_, grid):
         rows = np.atleast_2d(grid)
         for ax, title in zip(rows[0], titles, strict=True):
             ax.set_title(title, fontsize=9)
@@ -204,7 +204,7 @@ def draw_reliability(
     """Reliability diagram over bins of equal mass."""
     order = np.argsort(confidence, kind="stable")
     parts = [part for part in np.array_split(order, min(bins, len(order))) if len(part)]
-    with _chart(path, (5, 5)) as (_, ax):
+    with chart(path, (5, 5)) as (_, ax):
         ax.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfectly calibrated")
         x = [confidence[part].mean() for part in parts]
         y = [right[part].mean() for part in parts]
@@ -235,7 +235,7 @@ def draw_cost(
     overkill = (mass[~truth][None] >= levels[:, None]).mean(1)
     prevalence = truth.mean() if costs.prevalence is None else costs.prevalence
     price = prevalence * costs.escape * escapes + (1 - prevalence) * costs.overkill * overkill
-    with _chart(path, (8, 5)) as (figure, ax):
+    with chart(path, (8, 5)) as (figure, ax):
         ax.plot(levels, escapes, color=COLOURS[1], label="escape rate")
         ax.plot(levels, overkill, color=COLOURS[0], linestyle="--", label="overkill rate")
         ax.axvspan(decision.accept_below, decision.reject_from, alpha=0.15, color="grey", label="review band")
@@ -260,7 +260,7 @@ def draw_mistakes(inspector: Inspector, answers: Answers, path: Path) -> None:
         return
     columns = 4
     rows = -(-len(worst) // columns)
-    with _chart(path, (3.1 * columns, 3.4 * rows), rows, columns) as (_, grid):
+    with chart(path, (3.1 * columns, 3.4 * rows), rows, columns) as (_, grid):
         for ax in np.ravel(grid):
             ax.axis("off")
         for ax, i in zip(np.ravel(grid), worst, strict=False):
@@ -281,7 +281,7 @@ def _curves(
     lines: Mapping[str, Sequence[tuple[int, float]]],
     limits: tuple[float, float] | None = None,
 ) -> None:
-    with _chart(path, (8, 4.5 + 0.1 * len(lines))) as (figure, ax):
+    with chart(path, (8, 4.5 + 0.1 * len(lines))) as (figure, ax):
         for i, (name, values) in enumerate(lines.items()):
             if values:
                 _line(ax, name, values, i)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flawsight.learning.charts import COLOURS, MARKS, _chart
+from flawsight.learning.charts import COLOURS, MARKS, chart
 from flawsight.taxonomy import describe
 
 
@@ -51,7 +51,7 @@ def _figures(entries: Sequence[Mapping[str, Any]], kind: str, path: Path) -> Pat
             "test accuracy": [[r["test"]["accuracy"]["value"] for r in e["runs"]] for e in entries],
             "test macro F1": [[r["test"]["macro"]["f1"] for r in e["runs"]] for e in entries],
         }
-    with _chart(path, (8, 0.6 * len(labels) + 1.8)) as (figure, ax):
+    with chart(path, (8, 0.6 * len(labels) + 1.8)) as (figure, ax):
         for number, (name, rows) in enumerate(values.items()):
             for y, row in enumerate(rows):
                 place = y + 0.18 * (2 * number - 1)
@@ -68,7 +68,7 @@ def _figures(entries: Sequence[Mapping[str, Any]], kind: str, path: Path) -> Pat
 
 
 def _times(entries: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    with _chart(path, (8, 4.5)) as (figure, ax):
+    with chart(path, (8, 4.5)) as (figure, ax):
         for number, entry in enumerate(entries):
             sizes = [row["batch_size"] for row in entry["epoch_seconds"]]
             seconds = [row["seconds"] for row in entry["epoch_seconds"]]
@@ -85,7 +85,7 @@ def _sweep(
     entries: Sequence[Mapping[str, Any]], costs: Mapping[str, Sequence[tuple[float, float]]], path: Path
 ) -> Path:
     """Left the figures at the thresholds of the sweep, right the cost of every threshold."""
-    with _chart(path, (10, 4.6), 1, 2) as (figure, (left, right)):
+    with chart(path, (10, 4.6), 1, 2) as (figure, (left, right)):
         for number, entry in enumerate(entry for entry in entries if entry["sweep"]):
             limits = [row["threshold"] for row in entry["sweep"]]
             for line, name in enumerate(("accuracy", "recall", "f1")):
@@ -113,7 +113,7 @@ def _sweep(
 
 
 def _course(run: Mapping[str, Any], title: str, path: Path) -> Path:
-    with _chart(path, (9, 3.6), 1, 2) as (figure, axes):
+    with chart(path, (9, 3.6), 1, 2) as (figure, axes):
         for ax, what in zip(axes, ("accuracy", "loss"), strict=True):
             for number, split in enumerate(("train", "val")):
                 points = run["history"][f"{split}_{what}"]
@@ -132,7 +132,7 @@ def _course(run: Mapping[str, Any], title: str, path: Path) -> Path:
 def _confusion(confusion: Mapping[str, Any], title: str, path: Path) -> Path:
     names = [describe(name).title for name in confusion["classes"]]
     matrix = np.array(confusion["matrix"])
-    with _chart(path, (0.7 * len(names) + 2.8, 0.6 * len(names) + 2.4)) as (_, ax):
+    with chart(path, (0.7 * len(names) + 2.8, 0.6 * len(names) + 2.4)) as (_, ax):
         ax.imshow(matrix / np.maximum(1, matrix.sum(1, keepdims=True)), cmap="Blues", vmin=0, vmax=1)
         for y, row in enumerate(matrix):
             for x, value in enumerate(row):

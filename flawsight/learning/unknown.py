@@ -52,7 +52,11 @@ def feature_statistics(train: Sequence[Reading], validation: Sequence[Reading]) 
         return {}
     plane = PCA(directions, random_state=0).fit(vectors)
     known = KnownParts(plane.mean_.astype(np.float32), plane.components_.astype(np.float32), 1.0)
-    far = [known.distance(reading.vector[:, None, None]) for reading in validation]
+    vectors = np.stack([reading.vector for reading in validation])[:, :, None, None]
+    angle, residual = np.quantile([known.measures(vector) for vector in vectors], KNOWN_SHARE, axis=0)
+    if angle > 0:  # both measures reach the limit for equally many known parts
+        known = replace(known, scale=float(residual / angle))
+    far = [known.distance(vector) for vector in vectors]
     return replace(known, limit=float(np.quantile(far, KNOWN_SHARE))).to_dict()
 
 

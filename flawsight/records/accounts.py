@@ -251,9 +251,15 @@ class Accounts:
             session.add(SessionRow(digest=_digest(secret), user_id=user.id, created_at=now, seen_at=now))
         return secret
 
-    def session_user(self, secret: str, idle: timedelta, longest: timedelta) -> User | None:
+    def session_user(
+        self, secret: str, idle: timedelta, longest: timedelta, used: bool = True
+    ) -> User | None:
         """Whose session ``secret`` is; ``None`` if unknown, ended, unused for ``idle`` or older than
-        ``longest``. A clock that was set back ends it too, rather than letting it live on."""
+        ``longest``. A clock that was set back ends it too, rather than letting it live on.
+
+        Args:
+            used: whether this is a use, from which ``idle`` counts anew.
+        """
         digest, now = _digest(secret), self._now()
         with self._store.transaction("read") as session:
             found = session.get(SessionRow, digest)
@@ -263,7 +269,7 @@ class Accounts:
         if abs(now - found.seen_at) > idle or abs(now - found.created_at) > longest:
             self.end_session(secret)
             return None
-        if abs(now - found.seen_at) > TOUCH:
+        if used and abs(now - found.seen_at) > TOUCH:
             with self._store.transaction("write", write=True) as session:
                 if again := session.get(SessionRow, digest):
                     again.seen_at = now

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from flawsight.atomic import write_bytes
 from flawsight.errors import FlawsightError, NotFound, SettingsError
@@ -192,11 +191,11 @@ class GoldenParts:
                 raise BadGoldenPart("There are %(most)s golden parts. Remove one first.", most=MOST)
             row = GoldenRow(
                 title=title, image_sha256=digest, verdict=verdict, class_id=class_id, source=source,
-                added_at=datetime.now(UTC), added_by=by, removed_at=None, removed_by="",
+                added_at=(now := datetime.now(UTC)), added_by=by, removed_at=None, removed_by="",
             )  # fmt: skip
             session.add(row)
             session.flush()
-            _link(session, row.id, "added", by, _said(row))
+            links.append(session, "golden", row.id, links.golden_content(row, "added", by, now))
             return _part(row)
 
     def remove(self, part_id: int, by: str) -> GoldenPart:
@@ -209,8 +208,8 @@ class GoldenParts:
             row = session.get(GoldenRow, part_id)
             if row is None or row.removed_at:
                 raise NotFound("There is no such golden part; it may have been removed already.")
-            row.removed_at, row.removed_by = datetime.now(UTC), by
-            _link(session, row.id, "removed", by, _said(row))
+            row.removed_at, row.removed_by = (now := datetime.now(UTC)), by
+            links.append(session, "golden", row.id, links.golden_content(row, "removed", by, now))
             return _part(row)
 
     def picture(self, part_id: int) -> Path:
@@ -266,7 +265,7 @@ class GoldenParts:
         check = self.checks.finish(check_id, passed, {"parts": outcomes})
         said = {"fingerprint": check.fingerprint, "passed": passed, "parts": outcomes}
         with self.store.transaction("write", write=True) as session:
-            _link(session, check.id, "checked", check.by, said)
+            links.append(session, "golden", check.id, {"event": "checked", "by": check.by, **said})
         return check
 
     def override(self, fingerprint: str, by: str, rationale: str) -> Check:
@@ -289,7 +288,8 @@ class GoldenParts:
         with self.store.transaction("write", write=True) as session:
             session.add(row)
             session.flush()
-            _link(session, row.id, "override", by, {"fingerprint": fingerprint, **said})
+            content = {"event": "override", "by": by, "fingerprint": fingerprint, **said}
+            links.append(session, "golden", row.id, content)
         found = self._last(fingerprint)
         assert found is not None
         return found
@@ -336,17 +336,6 @@ def fingerprint(models: list[tuple[str, Any]]) -> str:
 
 def _in_use() -> Any:
     return select(GoldenRow).where(GoldenRow.removed_at.is_(None)).order_by(GoldenRow.id)
-
-
-def _link(session: Session, ref: int, event: str, by: str, said: dict[str, Any]) -> None:
-    links.append(session, "golden", ref, {"event": event, "by": by, **said})
-
-
-def _said(row: GoldenRow) -> dict[str, Any]:
-    return {
-        "title": row.title, "image_sha256": row.image_sha256, "verdict": row.verdict, "class": row.class_id,
-        "source": row.source,
-    }  # fmt: skip
 
 
 def _part(row: GoldenRow) -> GoldenPart:

@@ -21,11 +21,18 @@ from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.orm import Session
 
 from flawsight.records.record import canonical_json
-from flawsight.records.tables import DeletionRow, InspectionRow, LinkRow, LotEventRow, ReviewRow
+from flawsight.records.tables import (
+    DeletionRow,
+    InspectionRow,
+    LinkRow,
+    LotEventRow,
+    ModelChangeRow,
+    ReviewRow,
+)
 
 FORMAT = "flawsight.chain/1"
 GENESIS = "0" * 64  # what the first link follows
-KINDS = ("start", "inspection", "review", "deletion", "pdf", "lot", "golden")
+KINDS = ("start", "inspection", "review", "deletion", "pdf", "lot", "golden", "model")
 BATCH = 2_000
 
 # The columns that a link of this kind covers.
@@ -39,6 +46,7 @@ COVERED = {
         "last_number",
     ),
     "lot": ("id", "lot_id", "created_at", "by", "kind", "decision", "rationale", "data"),
+    "model": ("id", "created_at", "by", "why", "kind", "model", "sha256", "setup"),
 }  # fmt: skip
 
 
@@ -113,6 +121,18 @@ def lot_content(row: Any) -> dict[str, Any]:
     return row_content("lot", row, lot=row.lot_id, event=row.kind)
 
 
+def model_content(row: Any) -> dict[str, Any]:
+    return row_content("model", row, event=row.kind, model=row.model, model_sha256=row.sha256)
+
+
+def golden_content(row: Any, event: str, by: str, at: datetime) -> dict[str, Any]:
+    """What a link says about a golden part that was ``added`` or ``removed``. Early links have no ``at``."""
+    return {
+        "event": event, "by": by, "at": _spelled(at), "title": row.title, "image_sha256": row.image_sha256,
+        "verdict": row.verdict, "class": row.class_id, "source": row.source,
+    }  # fmt: skip
+
+
 def adopt(connection: Connection) -> None:
     """Begin the chain with all that was filed before it: their pictures are not read."""
     tables = (InspectionRow, ReviewRow, DeletionRow, LotEventRow)
@@ -128,6 +148,18 @@ def adopt(connection: Connection) -> None:
             batch = []
     if batch:
         connection.execute(insert(LinkRow), batch)
+
+
+def adopt_models(connection: Connection) -> None:
+    """Take the changes of models into the chain that no link stands for yet."""
+    names = COVERED["model"]
+    kept = select(LinkRow.ref).where(LinkRow.kind == "model")
+    known = set(connection.scalars(kept))
+    for row in _walk(connection, ModelChangeRow, "id", names):
+        if str(row.id) not in known:
+            seq, previous = connection.execute(_last()).one()
+            link = _link(seq + 1, datetime.now(UTC), "model", str(row.id), model_content(row), previous)
+            connection.execute(insert(LinkRow), [link])
 
 
 def _filed(connection: Connection) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -243,6 +243,15 @@ class Lots:
         with self.store.transaction("read") as session:
             return _assess(session, lot)
 
+    def mark(self, lot: Lot) -> str:
+        """What changes with every part, answer and event of ``lot``; found without looking at its parts."""
+        mine = LotPartRow.lot_id == lot.id
+        answered = ReviewRow.inspection_id == LotPartRow.inspection_id
+        with self.store.transaction("read") as session:
+            parts, last = session.execute(select(func.count(), func.max(LotPartRow.id)).where(mine)).one()
+            answer = session.scalar(select(func.max(ReviewRow.id)).where(mine, answered))
+        return f"{parts}-{last or 0}-{answer or 0}-{len(lot.events)}"
+
     def late(self, lot: Lot) -> int:
         """How many inspections name the lot's number but were filed when it was not open."""
         mine = exists().where(LotPartRow.inspection_id == CatalogueRow.id)
@@ -363,10 +372,23 @@ class Lots:
         with self.store.transaction("read") as session:
             return _with_events(session, list(session.scalars(newest)))
 
-    def find_open(self, number: str) -> Lot | None:
-        """The open lot of that number."""
+    def named(self, number: str) -> Lot | None:
+        """The open lot of that number, else the one of that number that was opened last."""
+        found = (
+            select(LotRow.id)
+            .where(LotRow.number == number)
+            .order_by((LotRow.state == "open").desc(), LotRow.id.desc())
+            .limit(1)
+        )
         with self.store.transaction("read") as session:
-            lot_id = open_lot(session, number)
+            lot_id = session.scalar(found)
+            return _lot(session, lot_id) if lot_id else None
+
+    def of_inspection(self, inspection_id: str) -> Lot | None:
+        """The lot that an inspection was filed into."""
+        mine = select(LotPartRow.lot_id).where(LotPartRow.inspection_id == inspection_id)
+        with self.store.transaction("read") as session:
+            lot_id = session.scalar(mine)
             return _lot(session, lot_id) if lot_id else None
 
     def part_numbers(self) -> list[str]:

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from flawsight.errors import FlawsightError
 from flawsight.i18n import marked
 from flawsight.inspection.library import InstalledModel
+from flawsight.records import links
 from flawsight.records.store import Store
 from flawsight.records.tables import ModelChangeRow
 
@@ -252,6 +253,7 @@ class Models:
             )
             session.add(row)
             session.flush()
+            links.append(session, "model", row.id, links.model_content(row))
             return Setup.of(row)
 
 

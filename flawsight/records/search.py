@@ -175,16 +175,25 @@ class History:
                 return
             key = _key(rows[-1], ORDERS[order])
 
-    def neighbours(self, inspection_id: str) -> tuple[str | None, str | None]:
-        """Ids of the inspections filed right before and right after this one."""
-        at = CatalogueRow.at
+    def neighbours(
+        self,
+        inspection_id: str,
+        wanted: Filter = Filter(),  # frozen
+        order: str = "oldest",
+    ) -> tuple[str | None, str | None]:
+        """Ids of the matches right before and right after this one, which need not match itself.
+
+        Before and after are in time, whether a list begins with the newest or the oldest; in a list by
+        confidence they are those of the list.
+        """
+        by = ORDERS["oldest"] if ORDERS[order].column == "at" else ORDERS[order]
         with self.store.transaction("read") as session:
-            here = session.scalar(select(at).where(CatalogueRow.id == inspection_id))
+            here = session.scalar(select(CatalogueRow).where(CatalogueRow.id == inspection_id))
             if here is None:
                 return None, None
-            ids = select(CatalogueRow.id).limit(1)
-            before = session.scalar(ids.where(at < here).order_by(at.desc()))
-            return before, session.scalar(ids.where(at > here).order_by(at))
+            before = _rows(session, wanted, by, 1, _key(here, by), back=True)
+            after = _rows(session, wanted, by, 1, _key(here, by))
+            return before[0].id if before else None, after[0].id if after else None
 
     def choices(self) -> Choices:
         """The classes and models that occur."""

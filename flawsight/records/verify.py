@@ -33,10 +33,13 @@ from flawsight.records.record import seal
 from flawsight.records.store import UPLOAD, UPLOAD_NAME, Store
 from flawsight.records.tables import (
     CatalogueRow,
+    CheckRow,
     DeletionRow,
+    GoldenRow,
     InspectionRow,
     LinkRow,
     LotEventRow,
+    ModelChangeRow,
     NumberRow,
     ReviewRow,
 )
@@ -74,7 +77,10 @@ TEXTS = {
 INSPECTION = marked("Inspection")
 _NAMES = {
     "review": marked("Answer"), "deletion": marked("Record of deletion"), "lot": marked("Entry of a lot"),
+    "model": marked("Change of models"),
 }  # fmt: skip
+GOLDEN_PART = marked("Golden part")
+GOLDEN_CHECK = marked("Check of golden parts")
 ANSWER = marked("the answer of the model")
 UNREADABLE = marked("what was filed cannot be read")
 OTHER = marked("it does not say what was filed")
@@ -87,13 +93,23 @@ _SAME = {
 }
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # "records" or "files", done, total
-_TABLES: dict[str, Any] = {"review": ReviewRow, "deletion": DeletionRow, "lot": LotEventRow}
+_TABLES: dict[str, Any] = {
+    "review": ReviewRow, "deletion": DeletionRow, "lot": LotEventRow, "model": ModelChangeRow,
+}  # fmt: skip
+# Links of kind "golden" stand for rows of two tables; their event says which.
+_GOLDEN: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "part": (GoldenRow, (
+        "id", "title", "image_sha256", "verdict", "class_id", "source", "added_at", "added_by", "removed_at",
+        "removed_by",
+    )),
+    "check": (CheckRow, ("id", "by", "fingerprint", "passed", "result")),
+}  # fmt: skip
 # Columns of the line in the history that repeat the answer, and columns that are read as they are stored.
 SEARCHED = (
     "verdict", "predicted_class", "model", "confidence", "certainty", "part_number", "lot", "serial", "name",
 )  # fmt: skip
-_JSON = ("data", "boxes")
-_CONVERTED = ("created_at", "pictures", *_JSON)
+_JSON = ("data", "boxes", "setup", "result")
+_CONVERTED = ("created_at", "added_at", "removed_at", "passed", "pictures", *_JSON)
 _HEAD = re.compile(r"\s*(\d{1,15})\s*[:\s]\s*([0-9a-f]{64})\s*", re.IGNORECASE)
 
 
@@ -257,6 +273,7 @@ class _Walk:
         # By row: what is gone or differs, until a later link explains it.
         self.pending: dict[str, list[Finding]] = {}
         self.numbers: dict[int, int] = {}  # year to the last running number that a link names
+        self.golden: set[tuple[str, str]] = set()  # table and id of the rows that such links stand for
 
 
 def _head(session: Session) -> Head:
@@ -276,12 +293,15 @@ def _records(
         for link in chunk:
             wrong = list(_check_link(link, walk))
             yield from wrong
-            if not any(finding.kind == "link_altered" for finding in wrong):
+            if any(finding.kind == "link_altered" for finding in wrong):
+                walk.golden |= {(table, link.ref) for table in _GOLDEN if link.kind == "golden"}
+            else:
                 yield from _check_row(link, json.loads(link.content), rows, walk)
         progress("records", walk.seq, last.seq)
     for findings in walk.pending.values():
         yield from findings
     yield from _inserted(session)
+    yield from _inserted_golden(session, walk)
     yield from _review_states(session)
     yield from _numbers(session, walk)
     if expect:
@@ -323,6 +343,10 @@ def _rows_of(session: Session, chunk: Sequence[Any]) -> dict[tuple[str, str], An
             ids = [int(ref) for ref in refs if ref.isdecimal()]
             for row in session.execute(select(*_raw(table, COVERED[kind])).where(table.id.in_(ids))):
                 rows[kind, str(row.id)] = row
+    ids = [int(ref) for ref in wanted.get("golden", ()) if ref.isdecimal()]
+    for name, (table, covered) in _GOLDEN.items() if ids else ():
+        for row in session.execute(select(*_raw(table, covered)).where(table.id.in_(ids))):
+            rows[name, str(row.id)] = row
     return rows
 
 
@@ -362,8 +386,13 @@ def _check_row(
         _put_off(walk, link.ref, list(_check_inspection(link, content, row)))
     elif link.kind == "review":  # goes with its inspection
         _put_off(walk, content["inspection"], _check_other(link, content, row))
-    elif link.kind == "lot":
+    elif link.kind in ("lot", "model"):
         yield from _check_other(link, content, row)
+    elif link.kind == "golden":
+        table = "part" if content["event"] in ("added", "removed") else "check"
+        walk.golden.add((table, link.ref))
+        check = _check_golden_part if table == "part" else _check_golden_run
+        yield from check(link, content, rows.get((table, link.ref)), walk)
     elif link.kind == "deletion":
         walk.pending.pop(key := f"deletion {link.ref}", None)  # each batch of a run brings the row up to date
         _put_off(walk, key, _check_other(link, content, row))
@@ -417,6 +446,51 @@ def _check_other(link: Any, content: dict[str, Any], row: Any) -> list[Finding]:
     return [Finding("altered", link.seq, {**what, "how": OTHER})]
 
 
+def _check_golden_part(link: Any, content: dict[str, Any], row: Any, walk: _Walk) -> Iterator[Finding]:
+    """What was added must be there as it was; that it was removed must be said by a later link."""
+    what, key = _named(link.ref, GOLDEN_PART), f"golden {link.ref}"
+    altered = Finding("altered", link.seq, {**what, "how": OTHER})
+    removal = content["event"] == "removed"
+    if row is None:
+        if not removal:  # else it was named as missing already
+            yield Finding("missing", link.seq, what)
+        return
+    if removal:
+        walk.pending.pop(key, None)
+        now = {"by": row.removed_by, "at": row.removed_at}
+    else:
+        _put_off(walk, key, [altered] if row.removed_at is not None or row.removed_by else [])
+        now = {
+            "by": row.added_by, "at": row.added_at, "title": row.title, "image_sha256": row.image_sha256,
+            "verdict": row.verdict, "class": row.class_id, "source": row.source,
+        }  # fmt: skip
+    try:
+        now["at"] = _moment(now["at"]).isoformat(timespec="microseconds")
+    except (ValueError, TypeError):
+        now["at"] = UNREADABLE
+    filed = {"at": now["at"], **content}  # early links do not say when
+    if now["at"] == UNREADABLE or any(filed[name] != value for name, value in now.items()):
+        walk.pending.pop(key, None)
+        yield altered
+
+
+def _check_golden_run(link: Any, content: dict[str, Any], row: Any, walk: _Walk) -> Iterator[Finding]:
+    """A run of the golden parts, or leave to go on without one."""
+    what = _named(link.ref, GOLDEN_CHECK)
+    if row is None:
+        yield Finding("missing", link.seq, what)
+        return
+    said = ("parts",) if content["event"] == "checked" else ("rationale",)
+    try:
+        result = json.loads(row.result)
+        now = {"by": row.by, "fingerprint": row.fingerprint, **{name: result[name] for name in said}}
+    except (ValueError, TypeError, KeyError):
+        now = {"by": None}
+    passed = content.get("passed", True)  # leave counts as passed
+    if any(content[name] != value for name, value in now.items()) or (row.passed == 1) != passed:
+        yield Finding("altered", link.seq, {**what, "how": OTHER})
+
+
 def _decoded(name: str, value: Any) -> Any:
     """A value read without conversion, as ``links.row_content`` spelled it."""
     if name == "created_at":
@@ -436,6 +510,17 @@ def _inserted(session: Session) -> Iterator[Finding]:
         without = ~linked.where(LinkRow.ref == cast(table.id, String), LinkRow.kind == kind).exists()
         for row_id in session.scalars(select(table.id).where(without).order_by(table.id)):
             yield Finding("inserted", None, _named(str(row_id), _NAMES[kind]))
+
+
+def _inserted_golden(session: Session, walk: _Walk) -> Iterator[Finding]:
+    """Golden parts that no link stands for, and leave to go on that nobody gave."""
+    for part_id in session.scalars(select(GoldenRow.id).order_by(GoldenRow.id)):
+        if ("part", str(part_id)) not in walk.golden:
+            yield Finding("inserted", None, _named(str(part_id), GOLDEN_PART))
+    leave = select(CheckRow.id).where(CheckRow.kind == "override").order_by(CheckRow.id)
+    for check_id in session.scalars(leave):
+        if ("check", str(check_id)) not in walk.golden:
+            yield Finding("inserted", None, _named(str(check_id), GOLDEN_CHECK))
 
 
 def _review_states(session: Session) -> Iterator[Finding]:

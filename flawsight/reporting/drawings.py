@@ -14,7 +14,7 @@ from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.platypus import Flowable
 
 from flawsight.errors import RecordError
-from flawsight.i18n import gettext, number
+from flawsight.i18n import number
 from flawsight.reporting.style import ACCENT, BOLD, INK, MUTED, PALE, REGULAR, RULE, VERDICT_COLOURS
 
 PICTURE_DPI = 200
@@ -120,15 +120,14 @@ def bars(shares: Sequence[tuple[str, float]], width: float, highlight: str) -> D
     return drawing
 
 
-def threshold_scale(probability: float, accept_below: float, reject_from: float, width: float) -> Drawing:
-    """Probability of a defect on a line from 0 to 100 %: accept, review and reject zones, and a pointer."""
+def threshold_scale(probability: float, zones: Sequence[tuple[str, str, float]], width: float) -> Drawing:
+    """A probability on a line from 0 to 100 % with its zones and a pointer.
+
+    A zone is the verdict whose colour it has, its name and where it ends; the first begins at 0.
+    """
     drawing = Drawing(width, 44)
-    zones = (
-        ("accept", gettext("accept"), 0.0, accept_below),
-        ("review", gettext("review"), accept_below, reject_from),
-        ("reject", gettext("reject"), reject_from, 1.0),
-    )
-    for verdict, name, start, end in zones:
+    limits = [end for _, _, end in zones[:-1]]
+    for (verdict, name, end), start in zip(zones, (0.0, *limits), strict=True):
         if end <= start:
             continue
         drawing.add(
@@ -148,7 +147,7 @@ def threshold_scale(probability: float, accept_below: float, reject_from: float,
                     middle, 17.5, name, fontName=REGULAR, fontSize=6.4, fillColor=white, textAnchor="middle"
                 )
             )
-    for limit in sorted({accept_below, reject_from}):
+    for limit in sorted(set(limits)):
         at = min(max(limit * width, 12), width - 12)
         drawing.add(Line(limit * width, 10, limit * width, 26, strokeColor=INK, strokeWidth=0.6))
         drawing.add(
@@ -185,6 +184,12 @@ def ruled_blank(width: float) -> Drawing:
     drawing = Drawing(width, 11)
     drawing.add(Line(0, 1.5, width, 1.5, strokeColor=RULE, strokeWidth=0.8))
     return drawing
+
+
+def fitting_size(text: str, font: str, size: float, width: float) -> float:
+    """``size``, or less where the longest word of ``text`` would not fit ``width`` points."""
+    longest = max((stringWidth(word, font, size) for word in text.split()), default=0)
+    return size * min(1.0, width / longest) if longest else size
 
 
 def fitted(text: str, font: str, size: float, width: float) -> str:

@@ -72,8 +72,8 @@ def describe_file(canvas: Canvas, title: str, subject: str, at: datetime) -> Non
     stamp.YMDhms = at.astimezone(UTC).utctimetuple()[:6]
 
 
-def footer(canvas: Canvas, number: str, page: int, pages: int, hashes: Sequence[str]) -> None:
-    """The foot of a page; ``hashes`` are lines of small print."""
+def footer(canvas: Canvas, number: str, page: int, pages: int, hashes: Sequence[str], note: str = "") -> None:
+    """The foot of a page; ``hashes`` are lines of small print, ``note`` says who decides."""
     left, right = style.MARGIN, style.PAGE_WIDTH - style.MARGIN
     canvas.setStrokeColor(style.RULE)
     canvas.line(left, 16 * mm, right, 16 * mm)
@@ -81,7 +81,8 @@ def footer(canvas: Canvas, number: str, page: int, pages: int, hashes: Sequence[
     canvas.setFillColor(style.INK)
     canvas.drawString(left, 12.6 * mm, number)
     canvas.setFont(style.REGULAR, 6.8)
-    canvas.drawCentredString((left + right) / 2, 12.6 * mm, _("AI-assisted; disposition by the named person"))
+    note = note or _("AI-assisted; disposition by the named person")
+    canvas.drawCentredString((left + right) / 2, 12.6 * mm, note)
     canvas.drawRightString(right, 12.6 * mm, _("Page %(page)s of %(pages)s", page=page, pages=pages))
     canvas.setFillColor(style.MUTED)
     canvas.setFont(style.REGULAR, 6)

@@ -1,7 +1,8 @@
 """One inspection as a PDF of two A4 pages, made from the record alone: nothing is analysed again.
 
 Page one is for the person at the line: what was inspected, the verdict, the pictures. Page two is for
-the file: where, how sure, by what method, and who decides.
+the file: where, how sure, by what method, and who decides. A product that is named and not judged has its
+own words: no defect, no place to mark, nothing to be disposed of.
 """
 
 from __future__ import annotations
@@ -21,13 +22,21 @@ from reportlab.platypus import Flowable, Frame, KeepInFrame, Spacer, Table
 from flawsight.i18n import gettext as _
 from flawsight.i18n import language, marked, ngettext
 from flawsight.i18n import number as written
-from flawsight.inspection.words import reason_of, warnings_of
+from flawsight.inspection.words import identifies, product_of, reason_of, warnings_of
 from flawsight.records.links import Head
 from flawsight.records.record import Record
 from flawsight.records.reviews import DISPOSITIONS as DISPOSITION_LABELS
 from flawsight.records.reviews import Review
 from flawsight.reporting import style
-from flawsight.reporting.drawings import Picture, bars, percent, ruled_blank, threshold_scale, tick_boxes
+from flawsight.reporting.drawings import (
+    Picture,
+    bars,
+    fitting_size,
+    percent,
+    ruled_blank,
+    threshold_scale,
+    tick_boxes,
+)
 from flawsight.reporting.layout import Cell, describe_file, footer, heading, moment, table
 from flawsight.reporting.style import CONTENT_HEIGHT, CONTENT_WIDTH, paragraph, safe, shown
 from flawsight.taxonomy import ClassInfo, describe
@@ -89,7 +98,7 @@ def _describe_file(canvas: Canvas, record: Record) -> None:
     describe_file(
         canvas,
         _("Inspection report %(number)s", number=record.number),
-        f"{verdict_word(record.data['verdict'])}: {shown(record.data['image']['name'])}",
+        f"{shown(verdict_word(record.data))}: {shown(record.data['image']['name'])}",
         record.created_at,
     )
 
@@ -112,7 +121,7 @@ def _header(record: Record) -> Table:
     date = f"{record.created_at:%Y-%m-%d %H:%M:%S} {record.created_at.tzname()}{filed}"
     left = [
         paragraph(_("Inspection report"), style.TITLE),
-        paragraph(_("Flawsight · visual inspection of one part"), style.SMALL),
+        paragraph(_subject(record.data), style.SMALL),
     ]
     rows = [[left, [paragraph(safe(record.number), number), paragraph(date, right)]]]
     return table(
@@ -120,6 +129,14 @@ def _header(record: Record) -> Table:
         [0.5, 0.5],
         [("LINEBELOW", (0, 0), (-1, -1), 1.2, style.INK), ("BOTTOMPADDING", (0, 0), (-1, -1), 5)],
     )
+
+
+def _subject(data: Mapping[str, Any]) -> str:
+    """What the report is about."""
+    if not identifies(data):
+        return _("Flawsight · visual inspection of one part")
+    title = safe(_(str(product_of(data).get("title") or "")) or _("what one picture shows"), 60)
+    return f"Flawsight · {title}"
 
 
 def _fields(record: Record) -> Table:
@@ -146,9 +163,10 @@ def _fields(record: Record) -> Table:
 
 
 def _verdict(data: Mapping[str, Any]) -> Table:
-    verdict = data["verdict"]
-    word = ParagraphStyle(
-        "word", parent=style.TITLE, fontSize=19, leading=23, textColor=white, alignment=TA_CENTER
+    word, width = shown(verdict_word(data), 40), 0.28 * CONTENT_WIDTH - 14
+    size = fitting_size(word, style.TITLE.fontName, 19, width)
+    look_of_word = ParagraphStyle(
+        "word", parent=style.TITLE, fontSize=size, leading=1.2 * size, textColor=white, alignment=TA_CENTER
     )
     found = [
         paragraph(_headline(data), style.CLASS_TITLE),
@@ -156,7 +174,7 @@ def _verdict(data: Mapping[str, Any]) -> Table:
         Spacer(1, 1.5),
         paragraph(_criterion(data["thresholds"]), style.SMALL),
     ]
-    colour = style.VERDICT_COLOURS[verdict]
+    colour = style.VERDICT_COLOURS[data["verdict"]]
     look = [
         ("BACKGROUND", (0, 0), (0, 0), colour),
         ("BACKGROUND", (1, 0), (1, 0), style.PALE),
@@ -167,13 +185,18 @@ def _verdict(data: Mapping[str, Any]) -> Table:
             for side in ("TOPPADDING", "BOTTOMPADDING", "LEFTPADDING", "RIGHTPADDING")
         ),
     ]
-    return table([[paragraph(verdict_word(verdict), word), found]], [0.28, 0.72], look)
+    return table([[paragraph(safe(word), look_of_word), found]], [0.28, 0.72], look)
 
 
 def _headline(data: Mapping[str, Any]) -> str:
     """What the verdict is about. Only a rejection states a defect."""
     info = describe(data["predicted_class"])
     title, confidence = safe(info.title, 80), percent(data["confidence"])
+    if identifies(data):
+        if data["verdict"] == "unknown":
+            return _("Not one that this model knows")
+        named = f"{title} · {confidence}"
+        return named if data["verdict"] == "accept" else f"{_('Not decided. Most probable:')} {named}"
     match data["verdict"]:
         case "accept":
             return _("Good part") if info.is_defect else f"{title} · {confidence}"
@@ -186,6 +209,11 @@ def _headline(data: Mapping[str, Any]) -> str:
 
 
 def _criterion(thresholds: Mapping[str, float]) -> str:
+    if "sure_from" in thresholds:
+        return _(
+            "Criterion: named from a probability of %(limit)s on, else left to a person.",
+            limit=percent(thresholds["sure_from"]),
+        )
     accept, reject = thresholds["accept_below"], thresholds["reject_from"]
     if accept == reject:
         return _(
@@ -217,10 +245,17 @@ def _doubts(data: Mapping[str, Any]) -> list[Flowable]:
 def _words(data: Mapping[str, Any]) -> Table:
     """Description, causes and next step. Causes are named only where a defect may be."""
     verdict, info = data["verdict"], describe(data["predicted_class"])
-    suspected = verdict in ("review", "reject") and info.is_defect
+    suspected = verdict in ("review", "reject") and info.is_defect and not identifies(data)
     rows: list[list[Cell]] = []
     if verdict != "unknown" and (suspected or not info.is_defect):
         name = _("What is seen") if verdict != "review" else _("Looks like")
+        if subject := (product_of(data).get("wording") or {}).get("subject"):
+            rows.append(
+                [
+                    paragraph(safe(_capital(_(str(subject))), 40), style.STRONG),
+                    paragraph(safe(info.title, 80)),
+                ]
+            )
         rows.append([paragraph(name, style.STRONG), paragraph(safe(info.description, 400))])
     if suspected:
         rows.append(
@@ -237,14 +272,27 @@ def _words(data: Mapping[str, Any]) -> Table:
                 paragraph(_("To be checked, none is established: %(causes)s.", causes=causes)),
             ]
         )
-    rows.append([paragraph(_("Next step"), style.STRONG), paragraph(safe(next_step(verdict, info), 400))])
+    if verdict != "unknown":
+        rows += [
+            [paragraph(safe(name, 40), style.STRONG), paragraph(safe(text, 200))] for name, text in info.facts
+        ]
+    if step := next_step(data, info):
+        rows.append([paragraph(_("Next step"), style.STRONG), paragraph(safe(step, 400))])
+    if not rows:
+        return table([[""]], [1.0], [])
     return table(rows, [0.18, 0.82], [("BOTTOMPADDING", (0, 0), (-1, -1), 2)])
 
 
-def verdict_word(verdict: str) -> str:
-    """The verdict in capitals."""
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def verdict_word(data: Mapping[str, Any], verdict: str = "") -> str:
+    """The verdict of a filed inspection, or another, in capitals: as its product calls it, else as all do."""
     words = {"accept": _("ACCEPT"), "review": _("REVIEW"), "reject": _("REJECT"), "unknown": _("UNKNOWN")}
-    return words[verdict]
+    verdict = verdict or data["verdict"]
+    own = (product_of(data).get("wording") or {}).get(verdict)
+    return _(str(own)).upper() if own else words[verdict]
 
 
 def severity_words(info: ClassInfo) -> str:
@@ -252,9 +300,11 @@ def severity_words(info: ClassInfo) -> str:
     return _("%(severity)s (a starting point; your own criterion decides)", severity=_(info.severity))
 
 
-def next_step(verdict: str, info: ClassInfo) -> str:
-    """What to do with the part now; page and report say the same."""
-    match verdict:
+def next_step(data: Mapping[str, Any], info: ClassInfo) -> str:
+    """What to do now; page and report say the same. May be empty where a product is only named."""
+    if identifies(data):
+        return info.recommended_action if data["verdict"] == "accept" else _("Let a person who knows decide.")
+    match data["verdict"]:
         case "accept":
             return _("Release to the next step.") if info.is_defect else info.recommended_action
         case "unknown":
@@ -269,9 +319,9 @@ def next_step(verdict: str, info: ClassInfo) -> str:
 
 
 def _pictures(record: Record, height: float) -> Table:
-    """The four pictures, as large as the ``height`` that is left allows."""
-    columns, width, each = _arrangement(record.data["image"], height)
+    """The pictures, as large as the ``height`` that is left allows."""
     captions = _captions(record.data)
+    columns, width, each = _arrangement(record.data["image"], height, len(captions))
 
     def cell(name: str) -> Cell:
         caption = paragraph(captions[name], style.SMALL)
@@ -287,32 +337,39 @@ def _pictures(record: Record, height: float) -> Table:
     return table(rows, [1 / columns] * columns, [*look, ("BOTTOMPADDING", (0, 0), (-1, -1), 5)])
 
 
-def _arrangement(image: Mapping[str, Any], height: float) -> tuple[int, float, float]:
-    """Columns, and the room of one picture (width, height) in points: whichever shows the part largest."""
+def _arrangement(image: Mapping[str, Any], height: float, count: int) -> tuple[int, float, float]:
+    """Columns of ``count`` pictures, and the room of each in points: whichever shows the part largest."""
 
     def room(columns: int) -> tuple[float, float]:
         caption = 36 if columns == 4 else 16  # narrow columns need up to three lines
         width = (CONTENT_WIDTH - GUTTER * (columns - 1)) / columns
-        return width, max(12 * mm, height * columns / 4 - caption)
+        return width, max(12 * mm, height * columns / count - caption)
 
     def scale(columns: int) -> float:
         width, each = room(columns)
         clear_gain = 1.0 if columns == 2 else 0.8  # two in a row reads best, unless much is lost
         return clear_gain * min(width / float(image["width"]), each / float(image["height"]))
 
-    columns = max((2, 4, 1), key=scale)
+    columns = max((number for number in (2, 4, 1) if number <= count), key=scale)
     return columns, *room(columns)
 
 
 def _captions(data: Mapping[str, Any]) -> dict[str, str]:
-    accepted, boxes = data["verdict"] == "accept", len(data["boxes"])
+    """What is said under each picture; where nothing is looked for, there are no boxes and edges to show."""
+    named = identifies(data)
+    accepted, boxes = data["verdict"] == "accept" and not named, len(data["boxes"])
     title = safe(describe(data["heatmap"]["class"]).title, 40)
     regions = ngettext("%(num)s region", "%(num)s regions", boxes) if boxes else _("no region is marked")
-    return {
+    explained = {
         "original": _("<b>1 Original</b>, as inspected"),
         "heatmap": _("<b>2 Heat map</b>: an explanation, not a measurement")
         if accepted
         else _("<b>2 Heat map</b> for %(title)s: an explanation, not a measurement", title=title),
+    }
+    if named:
+        return explained
+    return {
+        **explained,
         "boxes": _("<b>3 Boxes</b>: %(regions)s", regions=regions),
         "edges": _("<b>4 Sobel edges</b>: nothing is marked")
         if accepted
@@ -325,18 +382,19 @@ def _captions(data: Mapping[str, Any]) -> dict[str, str]:
 
 def _second_page(record: Record, review: Review | None) -> list[Flowable]:
     data = record.data
+    named = identifies(data)
+    where = [] if named else [heading(_("Where")), *_where(data), Spacer(1, GAP)]
     return [
-        _continued(record), Spacer(1, 3 * mm),
-        heading(_("Where")), *_where(data), Spacer(1, GAP),
+        _continued(record), Spacer(1, 3 * mm), *where,
         heading(_("How sure")), _confidence(data), Spacer(1, GAP),
         heading(_("Method")), _method(data), Spacer(1, GAP),
-        heading(_("Disposition")), _disposition(review),
+        heading(_("Answer of a person") if named else _("Disposition")), _disposition(data, review),
     ]  # fmt: skip
 
 
 def _continued(record: Record) -> Table:
     right = ParagraphStyle("right", parent=style.SMALL, alignment=TA_RIGHT)
-    verdict = f"<b>{verdict_word(record.data['verdict'])}</b> · {safe(record.data['image']['name'], 60)}"
+    verdict = f"<b>{safe(verdict_word(record.data), 40)}</b> · {safe(record.data['image']['name'], 60)}"
     rows = [
         [
             paragraph(_("Inspection report %(number)s, continued", number=safe(record.number)), style.SMALL),
@@ -388,7 +446,6 @@ def _where(data: Mapping[str, Any]) -> list[Flowable]:
 def _confidence(data: Mapping[str, Any]) -> Table:
     gutter = 16
     width = CONTENT_WIDTH / 2 - gutter / 2
-    thresholds, probability = data["thresholds"], data["defect_probability"]
     top = list(data["probabilities"].items())[:TOP_CLASSES]
     shares = [(shown(describe(class_id).title, 60), share) for class_id, share in top]
     highlight = shown(describe(data["predicted_class"]).title, 60)
@@ -397,16 +454,11 @@ def _confidence(data: Mapping[str, Any]) -> Table:
         Spacer(1, 2),
         bars(shares, width, highlight),
     ]
-    limits = thresholds["accept_below"], thresholds["reject_from"]
-    distance = _distance(probability, *limits)
-    if data["verdict"] == "unknown":
-        distance += " " + _("The verdict does not rest on them: the image is unlike the known parts.")
-    right = [
-        paragraph(_("Calibrated probability of a defect, against the thresholds"), style.LABEL),
-        Spacer(1, 2),
-        threshold_scale(probability, *limits, width),
-        paragraph(distance, style.SMALL),
-    ]
+    if identifies(data):
+        title, scale, distance = _how_sure_of_the_name(data, width)
+    else:
+        title, scale, distance = _how_sure_of_a_defect(data, width)
+    right = [paragraph(title, style.LABEL), Spacer(1, 2), scale, paragraph(distance, style.SMALL)]
     return table(
         [[left, right]],
         [0.5, 0.5],
@@ -414,14 +466,46 @@ def _confidence(data: Mapping[str, Any]) -> Table:
     )
 
 
+def _how_sure_of_a_defect(data: Mapping[str, Any], width: float) -> tuple[str, Flowable, str]:
+    """Heading, scale and the words below it."""
+    probability = data["defect_probability"]
+    accept_below, reject_from = (data["thresholds"][key] for key in ("accept_below", "reject_from"))
+    zones = (
+        ("accept", _("accept"), accept_below),
+        ("review", _("review"), reject_from),
+        ("reject", _("reject"), 1.0),
+    )
+    distance = _distance(probability, accept_below, reject_from)
+    if data["verdict"] == "unknown":
+        distance += " " + _("The verdict does not rest on them: the image is unlike the known parts.")
+    title = _("Calibrated probability of a defect, against the thresholds")
+    return title, threshold_scale(probability, zones, width), distance
+
+
+def _how_sure_of_the_name(data: Mapping[str, Any], width: float) -> tuple[str, Flowable, str]:
+    """The same of a product that is named."""
+    probability, limit = data["confidence"], data["thresholds"]["sure_from"]
+    zones = (("review", _("left to a person"), limit), ("accept", _("named"), 1.0))
+    distance = _("%(points)s the limit from which it is named.", points=_points(probability, limit))
+    if data["verdict"] == "unknown":
+        distance += " " + _("The verdict does not rest on it: the image is unlike those the model knows.")
+    title = _("Calibrated probability of the most probable class, against the limit")
+    return title, threshold_scale(probability, zones, width), distance
+
+
+def _points(probability: float, limit: float) -> str:
+    """How far a probability lies from a limit."""
+    far = written(100 * abs(probability - limit), 1)
+    if probability < limit:
+        return _("%(far)s points below", far=far)
+    return _("%(far)s points above", far=far)
+
+
 def _distance(probability: float, accept_below: float, reject_from: float) -> str:
     """How far from changing: points of percent to each limit."""
 
     def points(limit: float) -> str:
-        far = written(100 * abs(probability - limit), 1)
-        if probability < limit:
-            return _("%(far)s points below", far=far)
-        return _("%(far)s points above", far=far)
+        return _points(probability, limit)
 
     if accept_below == reject_from:
         return _("%(points)s the limit between accept and reject.", points=points(accept_below))
@@ -444,8 +528,14 @@ def _method(data: Mapping[str, Any]) -> Table:
         (_("Preprocessing"), _pairs(preprocessing) or _(NOT_RECORDED)),
         (_("Explanation"), data["heatmap"]["method"]),
         *([(_("Thresholds"), method["thresholds"])] if method.get("thresholds") else []),
-        (_("Validated recall"), rate_with_interval(metrics.get("recall"))),
-        (_("Validated overkill"), rate_with_interval(metrics.get("overkill"))),
+        *(
+            [(_("Validated accuracy"), rate_with_interval(metrics.get("accuracy")))]
+            if identifies(data)
+            else [
+                (_("Validated recall"), rate_with_interval(metrics.get("recall"))),
+                (_("Validated overkill"), rate_with_interval(metrics.get("overkill"))),
+            ]
+        ),
         (_("Last check on known parts"), method.get("last_check") or _("not recorded")),
     )
     rows: list[list[Cell]] = [
@@ -481,20 +571,27 @@ def rate_with_interval(metric: Any) -> str:
             return _(NOT_RECORDED)
 
 
-def _disposition(review: Review | None) -> Table:
+def _disposition(data: Mapping[str, Any], review: Review | None) -> Table:
+    """Who decides what: to be signed. A product that is named is not disposed of."""
+    named = identifies(data)
     line = CONTENT_WIDTH - 16
     third = line / 3
     name: Flowable = ruled_blank(third - 12)
     date: Flowable = ruled_blank(third)
     rationale: list[Flowable] = [ruled_blank(line), Spacer(1, 3 * mm), ruled_blank(line)]
     decided: list[Flowable] = []
+    labels = [_("It is what the program says"), _("It is something else")]
+    if not named:
+        labels = [_(label) for label in DISPOSITION_LABELS.values()]
     ticked = ""
     if review:
         ticked = _(DISPOSITION_LABELS.get(review.disposition, ""))
+        if named:
+            ticked = labels[review.state != "confirmed"]
         name, date = paragraph(safe(review.reviewer, 48)), paragraph(moment(review.created_at))
         if review.rationale:
             rationale = [paragraph(safe(_shortened(review.rationale), len(review.rationale)))]
-        decided = [paragraph(_decided(review)), Spacer(1, 2 * mm)]
+        decided = [paragraph(_decided(data, review)), Spacer(1, 2 * mm)]
     sign = table(
         [
             [name, ruled_blank(third - 12), date],
@@ -508,7 +605,11 @@ def _disposition(review: Review | None) -> Table:
         "By signing, the named person confirms having judged this part, or its pictures, and takes the "
         "decision ticked above. The verdict of the program is advice to that person."
     )
-    labels = [_(label) for label in DISPOSITION_LABELS.values()]
+    if named:
+        meaning = _(
+            "By signing, the named person confirms having looked at the piece, or its pictures, and gives "
+            "the answer ticked above. What the program says is advice to that person."
+        )
     content: list[Flowable] = [
         *decided, tick_boxes(labels, line, ticked), Spacer(1, 2 * mm),
         paragraph(_("Rationale"), style.LABEL), Spacer(1, 2 * mm), *rationale,
@@ -530,10 +631,10 @@ def _shortened(rationale: str) -> str:
     return rationale[:RATIONALE_SHOWN].rsplit(" ", 1)[0] + " … " + _("(the history has all of it)")
 
 
-def _decided(review: Review) -> str:
+def _decided(data: Mapping[str, Any], review: Review) -> str:
     """What the person decided, and whether that is what the model said."""
     unknown = review.verdict == "unknown"
-    verdict = _("NOT A PART FOR THIS MODEL") if unknown else verdict_word(review.verdict)
+    verdict = _("NOT A PART FOR THIS MODEL") if unknown else safe(verdict_word(data, review.verdict), 40)
     told = _("as the model said") if review.state == "confirmed" else _("not what the model said")
     return _(
         "<b>Reviewed: %(verdict)s</b>, %(title)s (%(told)s)",
@@ -554,4 +655,5 @@ def _footer(canvas: Canvas, record: Record, page: int, pages: int, head: Head | 
     ]
     if head:
         hashes.append(f"{_('Head of the chain of the history')}  {head}")
-    footer(canvas, number, page, pages, hashes)
+    note = _("AI-assisted; the named person has the last word") if identifies(record.data) else ""
+    footer(canvas, number, page, pages, hashes, note)

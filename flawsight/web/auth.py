@@ -44,6 +44,7 @@ GUEST = User(0, "", "inspector")  # whoever comes to an insecure server: may not
 PROGRAM = User(0, "token", "operator")  # whoever knows FLAWSIGHT_TOKEN
 PASSWORD_USER = "admin"  # whose password FLAWSIGHT_PASSWORD is
 SECRET = "sid"  # key in the signed cookie
+WATCHING = "X-Flawsight-Watch"  # a page asks by itself; that must not keep the session of somebody who left
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -106,7 +107,8 @@ class Gate:
         if request.headers.get("Authorization"):
             return self._bearer()  # a wrong token is refused even where a cookie would do
         if secret := session.get(SECRET):
-            if user := self.accounts.session_user(str(secret), self.idle, self.longest):
+            used = WATCHING not in request.headers
+            if user := self.accounts.session_user(str(secret), self.idle, self.longest, used):
                 return user
             session.pop(SECRET)
         return self.everybody()

@@ -6,20 +6,21 @@ import json
 from collections.abc import Mapping
 from urllib.parse import quote, unquote
 
-from flask import Blueprint, make_response, render_template, request
+from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from flawsight.i18n import marked
-from flawsight.records.lots import Lots
+from flawsight.records.lots import STATES, LotFilter, Lots
 from flawsight.records.record import CONTEXT
 from flawsight.web.auth import current_user
 from flawsight.web.products import choices
 from flawsight.web.service import service
-from flawsight.web.view import class_titles
+from flawsight.web.view import class_titles, spoken_time
 
 COOKIE = "flawsight_bench"
 KEPT_S = 365 * 24 * 3600
 LENGTH = 80  # characters of one field
+OFFERED = 5  # open lots that are offered in place of a closed one
 INSPECTION_TYPES = (
     marked("Incoming"),
     marked("In process"),
@@ -33,6 +34,19 @@ bp = Blueprint("bench", __name__, url_prefix="/bench")
 def keep() -> Response:
     """Remember the fields of the form; the page sends them as soon as one is changed."""
     return remember(make_response("", 204), clean(request.form))
+
+
+@bp.get("/lot")
+def lot_note() -> str:
+    """What the bench says about the lot that is named, as a part of the page."""
+    return render_template("lot_note.html", **_named_lot(clean(request.args)))
+
+
+@bp.post("/lot/leave")
+def leave_lot() -> Response:
+    """Name no lot from now on."""
+    kept = {key: value for key, value in remembered().items() if key != "lot"}
+    return remember(redirect(url_for("pages.start"), 303), kept)
 
 
 @bp.get("/camera")
@@ -83,10 +97,32 @@ def clean(values: Mapping[str, object]) -> dict[str, str]:
 
 def context_form() -> dict[str, object]:
     """What ``context.html`` needs."""
+    context = remembered()
     return {
+        **_named_lot(context),
         "fields": CONTEXT,
-        "context": remembered(),
+        "context": context,
         "inspection_types": INSPECTION_TYPES,
         "length": LENGTH,
         "open_lots": Lots(service().store).open_lots(),
+    }
+
+
+def _named_lot(context: Mapping[str, str]) -> dict[str, object]:
+    """What ``lot_note.html`` needs: whether what is inspected now goes into the lot that is named."""
+    lots, number = Lots(service().store), context.get("lot", "")
+    lot = lots.named(number) if number else None
+    closed = lot.closed if lot else None
+    # Where nobody ever opened a lot, its number is a text like any other.
+    astray = bool(number) and (lot is None or closed is not None) and lots.count(LotFilter(), 1) > 0
+    part = context.get("part_number", "").lower()
+    others = lots.open_lots() if astray else []
+    others.sort(key=lambda other: other.terms.part_number.lower() != part)  # those of this part first
+    return {
+        "lot_number": number,
+        "lot": lot,
+        "lot_state": STATES[lot.state] if lot else "",
+        "lot_closed_text": spoken_time(closed.created_at) if closed else "",
+        "lot_astray": astray,
+        "other_lots": others[:OFFERED],
     }

@@ -81,7 +81,7 @@ def index() -> str | AnyResponse:
     history = History(service().store)
     page = history.page(wanted, order, PAGE, **place)
     choices = history.choices()
-    said = {key: value for key, value in _said(request.args).items() if key in FIELDS}
+    said = filter_said(request.args)
     return render_template(
         "history.html",
         lines=[_line(entry) for entry in page.entries],
@@ -139,7 +139,7 @@ def listed() -> Response:
     wanted, order, place = parse(request.args)
     history = History(service().store)
     page = history.page(wanted, order, PAGE, **place)
-    said = {key: value for key, value in _said(request.args).items() if key in FIELDS}
+    said = filter_said(request.args)
     count = history.count(wanted, COUNTED + 1)
 
     def link(name: str, key: Key | None) -> str | None:
@@ -264,6 +264,11 @@ def parse(args: Mapping[str, str]) -> tuple[Filter, str, dict[str, Key]]:
             "There is no order %(order)r. Choose one of: %(known)s.", order=order, known=", ".join(ORDERS)
         )
     return wanted, order, {name: _key(args[name]) for name in ("after", "before") if args.get(name)}
+
+
+def filter_said(args: MultiDict[str, str]) -> dict[str, str]:
+    """Filter and order as an address says them, to be said again by another."""
+    return {key: value for key, value in _said(args).items() if key in FIELDS}
 
 
 def spell(key: Key) -> str:

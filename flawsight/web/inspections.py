@@ -5,12 +5,13 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
-from flask import Blueprint, redirect, render_template, send_file, url_for
+from flask import Blueprint, redirect, render_template, request, send_file, url_for
 from werkzeug.wrappers import Response
 
 from flawsight.errors import NotFound
 from flawsight.inspection.pictures import edge_layer, truth_layer
 from flawsight.records.issued import issue
+from flawsight.records.lots import STATES, Lots
 from flawsight.records.reviews import Reviews
 from flawsight.records.search import History
 from flawsight.reporting import build_report
@@ -18,6 +19,7 @@ from flawsight.web.answer import to_json, uploaded
 from flawsight.web.bench import remember, sent_context
 from flawsight.web.explanations import others_problem
 from flawsight.web.gallery import find_truth
+from flawsight.web.history import filter_said, parse
 from flawsight.web.products import remember_product, sent_product
 from flawsight.web.service import service
 from flawsight.web.thumbnails import send_kept_thumbnail
@@ -43,15 +45,20 @@ def create() -> Response:
 
 @bp.get("/<inspection_id>")
 def show(inspection_id: str) -> str:
+    """The result; whoever comes from the history has its filter in the address and stays within it."""
     it = service()
+    wanted, order, _place = parse(said := filter_said(request.args))
     record = it.store.get(inspection_id)
     answers = Reviews(it.store).of(inspection_id)
-    before, after = History(it.store).neighbours(inspection_id)
+    before, after = History(it.store).neighbours(inspection_id, wanted, order)
     return render_template(
         "result.html",
         view=ResultView.of(record),
         answers=[ReviewView.of(answer) for answer in answers],
         marked=answers[-1] if answers and answers[-1].boxes else None,
+        lot=Lots(it.store).of_inspection(inspection_id),
+        states=STATES,
+        said=said,
         truth=find_truth(it.settings.samples, record.data["image"]["name"], record.data["image"]["sha256"]),
         before=before,
         after=after,

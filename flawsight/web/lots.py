@@ -101,6 +101,16 @@ def show(lot_id: int) -> str:
     return _page(Lots(service().store).get(lot_id))
 
 
+@bp.get("/<int:lot_id>/mark")
+def mark(lot_id: int) -> Response:
+    """Whether the page of a lot is up to date; it asks again and again."""
+    lots = Lots(service().store)
+    lot = lots.get(lot_id)
+    response = jsonify(mark=lots.mark(lot), open=lot.state == "open")
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 @bp.post("/<int:lot_id>/inspect")
 def inspect(lot_id: int) -> AnyResponse:
     """Let the bench name this lot and its part from now on."""
@@ -271,6 +281,7 @@ def assessed(lot_id: int) -> tuple[Lot, Assessment]:
 
 def _page(lot: Lot, problem: str = "", form: Mapping[str, str] | None = None) -> str:
     lots = Lots(service().store)
+    mark = lots.mark(lot)  # before the parts are looked at: whatever comes between is found by the next look
     assessment = lots.assess(lot)
     shown = request.args.get("show", "all")
     shown = shown if shown in SHOWN else "all"
@@ -279,6 +290,12 @@ def _page(lot: Lot, problem: str = "", form: Mapping[str, str] | None = None) ->
     counts = {state: sum(part.state == state for part in assessment.parts) for state in PART_WORDS}
     return render_template(
         "lot.html",
+        mark=mark,
+        page=url_for(
+            ".show",
+            lot_id=lot.id,
+            **dict[str, Any]({"show": shown if shown != "all" else None, "from": place or None}),
+        ),
         view=LotView.of(lot, assessment, lots.changed(lot), lots.late(lot)),
         parts=[part_tile(part) for part in parts[place : place + PARTS]],
         shown=shown,

@@ -25,9 +25,11 @@ from flawsight.i18n import gettext as _
 from flawsight.inspection.library import MAX_RESULTS, BadModel, InstalledModel
 from flawsight.inspection.operating import Curves
 from flawsight.inspection.studies import Study, find_study, studies
+from flawsight.inspection.words import product_of
 from flawsight.records import Record
 from flawsight.records.models import BadChange, Change, Limits
 from flawsight.records.shadows import LEAST_PAIRS
+from flawsight.reporting.report import verdict_word
 from flawsight.taxonomy import describe
 from flawsight.web import model_view as words
 from flawsight.web.answer import display_name, uploaded
@@ -240,13 +242,14 @@ def _answer(it: Service, label: str, model: InstalledModel, data: bytes, record:
         said = it.queue.run(lambda: inspect(data, record.data["image"]["name"]))
     except FlawsightError as error:
         return SimpleNamespace(label=label, key=model.key, problem=error.said())
-    info = describe(said.predicted_class)
+    info, content = describe(said.predicted_class), said.to_dict()
     return SimpleNamespace(
         label=label,
         key=model.key,
         problem="",
         verdict=said.verdict,
-        headline=headline(said.verdict, info),
+        word=verdict_word(content),
+        headline=headline(said.verdict, info, product_of(content)),
         info=info,
         confidence=said.confidence,
         defect_probability=said.defect_probability,

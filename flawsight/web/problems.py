@@ -17,6 +17,7 @@ from werkzeug.urls import iri_to_uri
 from flawsight.errors import FlawsightError, NotFound
 from flawsight.i18n import gettext as _
 from flawsight.i18n import marked
+from flawsight.web.models import INSTALLING
 from flawsight.web.queue import Busy
 from flawsight.web.service import service
 
@@ -127,6 +128,12 @@ PROBLEMS = {
         marked("The image is too large"),
         marked("The upload is over the limit."),
         marked("Save the photo smaller, or cut out the part to be inspected, and choose it again."),
+    ),
+    "model_too_large": (
+        413,
+        marked("The model file is too large"),
+        marked("It has more bytes than are accepted."),
+        marked("Install a smaller model, or let the server accept larger ones: FLAWSIGHT_MAX_MODEL_MB."),
     ),
     "image_too_large": (
         413,
@@ -314,15 +321,18 @@ def _from_http(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400:
         return make_response(error.get_response())
-    message = None
-    if status == 413:
+    message = code = None
+    if status == 413 and request.endpoint in INSTALLING:
+        limit, code = f"{service().settings.max_model_mb:g}", "model_too_large"
+        message = _("The model file is larger than %(limit)s MiB.", limit=limit)
+    elif status == 413:
         limit = f"{service().settings.max_upload_mb:g}"
         message = _("The upload is larger than %(limit)s MiB.", limit=limit)
         if (request.content_length or 0) <= service().max_bytes:
             message = _("The form has more fields, or longer ones, than any form of this server.")
     elif status in (400, 403) and error.description != type(error).description:
         message = error.description
-    response = answer(status, message)
+    response = answer(status, message, code)
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):
             response.headers[name] = value

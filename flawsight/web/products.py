@@ -29,7 +29,7 @@ def choices() -> list[SimpleNamespace]:
     if len(bench) < 2:
         return []
     remembered = request.cookies.get(COOKIE, "")
-    names = [model.product for model in bench]
+    names = [_(model.product) for model in bench]
     offered = [
         (model.key, name if names.count(name) == 1 else f"{name} ({model.title})")
         for model, name in zip(bench, names, strict=True)

@@ -501,8 +501,8 @@ class ModelUpload(BaseModel):
 class ModelChange(BaseModel):
     do: Literal["switch", "add", "take_off", "shadow", "end_shadow", "thresholds", "reset", "remove"]
     why: str = ""
-    accept_below: str = Field("", description="Percent; for `thresholds`.")
-    reject_from: str = Field("", description="Percent; for `thresholds`.")
+    accept_below: str = Field("", description="From 0 to 1; for `thresholds`.")
+    reject_from: str = Field("", description="From 0 to 1; for `thresholds`.")
 
 
 class RollBack(BaseModel):
@@ -514,8 +514,8 @@ class ModelChanges(BaseModel):
 
 
 class PointQuery(BaseModel):
-    accept: str = Field("", description="Accept below, percent.")
-    reject: str = Field("", description="Reject from, percent.")
+    accept: str = Field("", description="Accept below, from 0 to 1.")
+    reject: str = Field("", description="Reject from, from 0 to 1.")
     escape: str = Field("", description="Price of a defect that passes.")
     overkill: str = Field("", description="Price of a good part refused.")
     review: str = Field("", description="Price of a second look.")

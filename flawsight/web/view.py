@@ -12,17 +12,15 @@ from babel.dates import format_datetime
 
 from flawsight.i18n import gettext as _
 from flawsight.i18n import language, marked, ngettext, number
-from flawsight.inspection.words import reason_of, warnings_of
+from flawsight.inspection.words import identifies, product_of, reason_of, warnings_of
 from flawsight.metadata import ModelMetadata
 from flawsight.records import Record, reviews
 from flawsight.records.record import CONTEXT
 from flawsight.records.reviews import Review
-from flawsight.reporting import report
 from flawsight.reporting.drawings import percent
-from flawsight.reporting.report import next_step, rate_with_interval, severity_words
-from flawsight.taxonomy import ClassInfo, describe
+from flawsight.reporting.report import next_step, rate_with_interval, severity_words, verdict_word
+from flawsight.taxonomy import IDENTIFY, ClassInfo, describe
 
-IDENTIFY = "identify"  # task of a product that is to be named, not judged
 TIMING_WORDS = {
     "decode": marked("Reading the image"),
     "quality": marked("Looking at the photo's quality"),
@@ -47,6 +45,7 @@ class ModelView:
     version: str
     defect_count: int
     good_count: int
+    kind_count: int  # of a product that is only named
     families: list[SimpleNamespace]
 
     @classmethod
@@ -60,6 +59,7 @@ class ModelView:
             version=metadata.version,
             defect_count=sum(info.is_defect for info in infos),
             good_count=sum(not info.is_defect for info in infos),
+            kind_count=sum(not info.is_judged for info in infos),
             families=[
                 SimpleNamespace(title=title, classes=sorted(classes, key=lambda info: info.is_defect))
                 for title, classes in families.items()
@@ -132,23 +132,13 @@ class ReviewView:
         )
 
 
-def product_of(data: dict[str, Any]) -> dict[str, Any]:
-    """What the preset of the model said about its product: task and wording; empty without a preset."""
-    product = data["method"].get("product")
-    return product if isinstance(product, dict) else {}
-
-
-def verdict_word(data: dict[str, Any]) -> str:
-    """The verdict as this product calls it, else in the reader's language."""
-    own = (product_of(data).get("wording") or {}).get(data["verdict"])
-    return str(own).upper() if own else report.verdict_word(data["verdict"])
-
-
 def headline(verdict: str, info: ClassInfo, product: Mapping[str, Any] | None = None) -> str:
     """The verdict in a few words; only a rejected part is ever said to have a defect."""
-    if product and product.get("task") == IDENTIFY:
+    product = product or {}
+    if not info.is_judged or product.get("task") == IDENTIFY:
         if verdict == "unknown":
-            return str((product.get("wording") or {}).get("unknown") or _("Not one that this model knows"))
+            own = str((product.get("wording") or {}).get("unknown") or "")
+            return _(own) or _("Not one that this model knows")
         return info.title if verdict == "accept" else _("Possibly: %(title)s", title=info.title)
     if verdict == "accept":
         return _("No defect found")
@@ -167,7 +157,7 @@ class ResultView(Summary):
 
     reason: str
     warnings: list[str]
-    context: list[tuple[str, str]]
+    context: list[tuple[str, str, str]]
     claims_defect: bool
     identifies: bool
     class_heading: str
@@ -197,16 +187,16 @@ class ResultView(Summary):
             reason=reason_of(data),
             warnings=warnings_of(data),
             context=[
-                (_(label), data["context"][key])
+                (key, _(label), data["context"][key])
                 for key, label in CONTEXT.items()
                 if data.get("context", {}).get(key)
             ],
             claims_defect=claims_defect,
-            identifies=product_of(data).get("task") == IDENTIFY,
+            identifies=identifies(data),
             class_heading=_class_heading(data, info),
             info=info,
             severity=severity_words(info),
-            next_step=_next_step(data, info),
+            next_step=next_step(data, info),
             confidence=data["confidence"],
             defect_probability=data["defect_probability"],
             thresholds_text=_thresholds_text(data["thresholds"]),
@@ -228,19 +218,12 @@ class ResultView(Summary):
         )
 
 
-def _next_step(data: dict[str, Any], info: ClassInfo) -> str:
-    """Empty where a product is only to be named, and it was."""
-    if product_of(data).get("task") != IDENTIFY:
-        return next_step(data["verdict"], info)
-    return info.recommended_action if data["verdict"] == "accept" else _("Let a person who knows decide.")
-
-
 def _class_heading(data: dict[str, Any], info: ClassInfo) -> str:
     verdict, wording = data["verdict"], product_of(data).get("wording") or {}
     if verdict == "unknown":
         return _("Closest class, not an answer")
     if wording.get("subject"):
-        return str(wording["subject"]).capitalize()
+        return _(str(wording["subject"])).capitalize()
     if not info.is_defect:
         return _("What it looks like")
     return _("What is wrong") if verdict == "reject" else _("What it may be")
@@ -259,7 +242,7 @@ def _thresholds_text(thresholds: dict[str, float]) -> str:
 
 
 def _heat_text(data: dict[str, Any]) -> str:
-    if data["verdict"] == "accept" and product_of(data).get("task") != IDENTIFY:
+    if data["verdict"] == "accept" and not identifies(data):
         return _("Faint traces at most: nothing speaks clearly for a defect.")
     return _(
         "What speaks for “%(title)s”. An explanation, not a measurement.",
@@ -321,7 +304,7 @@ def _boxes(data: dict[str, Any]) -> list[SimpleNamespace]:
 
 def _no_boxes_text(data: dict[str, Any]) -> str:
     verdict = data["verdict"]
-    if product_of(data).get("task") == IDENTIFY:
+    if identifies(data):
         return _("None. This model names what it sees and looks for no defects.")
     if verdict == "accept":
         return _("None. The part was judged good.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from playwright.sync_api import Page, expect
 from web_client import cracked, encoded, surface
 
@@ -69,6 +70,89 @@ def test_a_bad_part_rejects_the_lot_and_the_ncr_is_one_click(page: Page, tmp_pat
     with page.expect_download() as download:
         page.get_by_role("link", name="Non-conformance report (PDF)").click()
     assert download.value.path().read_bytes().startswith(b"%PDF")
+
+
+def test_an_open_lot_brings_itself_up_to_date_and_keeps_what_is_written(page: Page) -> None:
+    open_lot(page, "B-4", size=90)
+    address, said = page.url, page.locator("#live-said")
+    expect(page.get_by_text("This page follows the lot by itself.")).to_be_visible()
+    expect(said).to_be_empty()  # nothing is read out until something happens
+    page.get_by_role("link", name="Undecided (0)").focus()
+    send(page, cracked(), "B-4")
+    expect(page.get_by_role("heading", name="The plans reject it")).to_be_visible()
+    expect(page.get_by_role("link", name="Undecided (0)")).to_be_focused()
+    expect(said).to_contain_text("The plans reject it. 1 of ")
+    expect(page.locator("#parts .queue li")).to_have_count(1)
+    page.get_by_label("Rationale").fill("A crack.")
+    send(page, surface(), "B-4")
+    expect(page.locator("#parts .queue li")).to_have_count(2)
+    expect(page.get_by_label("Rationale")).to_have_value("A crack.")
+    page.get_by_label("Rationale").fill("")
+    close_elsewhere(page, address)
+    expect(page.get_by_role("heading", name="WITHDRAWN")).to_be_visible()
+    expect(said).to_contain_text("Withdrawn: No disposition yet.")
+    expect(page.get_by_role("heading", name="Disposition", exact=True)).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(5_000)
+    assert asked == [], "a closed lot is left alone"
+
+
+def test_a_page_nobody_looks_at_asks_nothing_and_a_lost_server_is_said(page: Page) -> None:
+    open_lot(page, "B-5", size=90)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    hide = """(value) => {
+      Object.defineProperty(document, "hidden", { value, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.evaluate(hide, True)
+    page.wait_for_timeout(5_000)
+    assert asked == []
+    page.route("**/mark", lambda route: route.fulfill(status=503))
+    for _ in range(3):
+        page.evaluate(hide, False)
+        page.wait_for_timeout(200)
+    expect(page.locator("#live")).to_contain_text("no longer up to date")
+    page.unroute("**/mark")
+    page.evaluate(hide, False)
+    expect(page.locator("#live")).to_contain_text("follows the lot")
+
+
+def test_the_bench_learns_that_its_lot_was_closed_and_another_is_chosen_on_the_spot(
+    page: Page, tmp_path: Path
+) -> None:
+    open_lot(page, "B-6")
+    open_lot(page, "B-7")
+    closed = page.url
+    page.get_by_role("button", name="Inspect into this lot").click()
+    expect(page.get_by_text("Goes into the open lot B-7")).to_be_visible()
+    page.get_by_label("Photo of the part").set_input_files(photos(tmp_path, good=2))
+    close_elsewhere(page, closed)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as on coming back to the window
+    expect(page.get_by_text("Lot B-7 is closed.")).to_be_visible()
+    page.get_by_role("button", name="Lot B-6").click()
+    expect(page.get_by_text("Goes into the open lot B-6")).to_be_visible()
+    page.get_by_role("button", name="Inspect 2 photos").click()  # those chosen before are still there
+    expect(page.locator("#batch-said")).to_contain_text("Finished, 2 of 2")
+    page.goto("/lots")
+    page.get_by_role("link", name="B-6").click()
+    expect(page.locator("#parts .queue li")).to_have_count(2)
+    page.goto("/")
+    expect(page.get_by_text("Goes into the open lot B-6")).to_be_visible()
+
+
+def send(page: Page, pixels: np.ndarray, lot: str) -> None:
+    """Inspect from elsewhere, without the page knowing."""
+    photo = {"name": "part.png", "mimeType": "image/png", "buffer": encoded(pixels)}
+    answer = page.request.post("/api/v1/inspections", multipart={"file": photo, "lot": lot})
+    assert answer.status == 201
+
+
+def close_elsewhere(page: Page, address: str) -> None:
+    lot = address.rsplit("/", 1)[1]
+    said = {"decision": "withdraw", "rationale": "Wrong drawing.", "by": "Ines Kern"}
+    assert page.request.post(f"/api/v1/lots/{lot}/decision", data=said).ok
 
 
 def test_lots_fit_a_phone(phone: Page) -> None:
