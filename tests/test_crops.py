@@ -244,7 +244,7 @@ def test_an_epoch_repeats_itself_and_differs_from_the_next(cracked: Sample, good
 
 
 def test_wider_batches_have_fewer_crops_of_the_same_area(cracked: Sample) -> None:
-    sampler = CropSampler([cracked], 18, 64, batches=60, seed=0)
+    sampler = CropSampler([cracked], 18, 64, batches=60, seed=0, widths={1: 0.5, 2: 0.3, 3: 0.2})
     shapes = {(len(batch), batch[0].size) for batch in islice(sampler, 60)}
     assert shapes == {(18, 64), (4, 128), (2, 192)}
 

@@ -53,7 +53,7 @@ from flawsight.learning.localisation import (
 from flawsight.learning.module import averaging, cell_loss, image_log_probabilities, validation_score
 from flawsight.learning.poolings import compare_poolings, log_sum_exp
 from flawsight.learning.scores import expected_calibration_error, scores
-from flawsight.learning.unknown import feature_statistics
+from flawsight.learning.unknown import feature_statistics, reach
 from flawsight.metadata import Decision, ModelMetadata
 from flawsight.preprocessing import Placement
 from flawsight.taxonomy import load_taxonomy
@@ -705,6 +705,13 @@ def test_a_part_is_foreign_by_its_direction_or_by_its_distance() -> None:
     assert distance(300, 0, 4, 0) == pytest.approx(1.0)  # far away, though nearly along the plane
     again = KnownParts.of(replace(METADATA, feature_stats=known.to_dict()))
     assert again is not None and again.scale == 4
+
+
+def test_few_known_parts_leave_room_for_the_next_one() -> None:
+    rng = np.random.default_rng(2)
+    few, many = rng.normal(0.4, 0.05, 12), rng.normal(0.4, 0.05, 1000)
+    assert reach(few) > few.max()
+    assert reach(many) == np.quantile(many, 0.99)
 
 
 def test_single_parts_make_no_detector_of_the_unknown(

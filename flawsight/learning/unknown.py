@@ -53,11 +53,23 @@ def feature_statistics(train: Sequence[Reading], validation: Sequence[Reading]) 
     plane = PCA(directions, random_state=0).fit(vectors)
     known = KnownParts(plane.mean_.astype(np.float32), plane.components_.astype(np.float32), 1.0)
     vectors = np.stack([reading.vector for reading in validation])[:, :, None, None]
-    angle, residual = np.quantile([known.measures(vector) for vector in vectors], KNOWN_SHARE, axis=0)
+    angle, residual = reach(np.array([known.measures(vector) for vector in vectors]))
     if angle > 0:  # both measures reach the limit for equally many known parts
         known = replace(known, scale=float(residual / angle))
-    far = [known.distance(vector) for vector in vectors]
-    return replace(known, limit=float(np.quantile(far, KNOWN_SHARE))).to_dict()
+    far = np.array([known.distance(vector) for vector in vectors])
+    return replace(known, limit=float(reach(far))).to_dict()
+
+
+def reach(far: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far known parts may lie, from the distances (N, ...) of some.
+
+    A quantile of few is hardly more than the farthest of them, and the next part lies farther; three standard
+    deviations over their mean leave it room.
+    """
+    quantile = np.quantile(far, KNOWN_SHARE, axis=0)
+    if len(far) * (1 - KNOWN_SHARE) >= 1:
+        return np.asarray(quantile)
+    return np.asarray(np.maximum(quantile, far.mean(axis=0) + 3 * far.std(axis=0)))
 
 
 def measure_unknown(
