@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins import TorchCheckpointIO
+from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
 from flawsight.atomic import replacing, write_text
@@ -38,6 +40,8 @@ from flawsight.metadata import Decision, ModelMetadata, Preprocessing
 from flawsight.taxonomy import describe, load_taxonomy
 
 log = logging.getLogger(__name__)
+
+NORM_BATCHES = 16  # that set the batch norms of packaged weights
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -161,6 +165,10 @@ def fit(
         ),
         DataLoader(wholes, batch_size=1, collate_fn=one_by_one, num_workers=0),
     )
+    goes_on = config.finish or (config.resume and last.is_file())
+    if config.pretrained == "lite0" and not goes_on:
+        # Its batch norms expect another activation and other pictures; frozen ones would stay wrong.
+        update_bn((batch["image"] for batch in islice(loaders[0], NORM_BATCHES)), net)
     module = Classifier(
         net.to(memory_format=torch.channels_last),
         metadata,

@@ -9,6 +9,8 @@ from torch import nn
 
 from flawsight.learning.config import Phase
 
+WARMUP = 0.1  # of a phase
+
 
 def phase_at(phases: Sequence[Phase], progress: float) -> tuple[Phase, float]:
     """The phase at ``progress`` (0..1) of the run, and how far it has come itself (0..1)."""
@@ -23,9 +25,13 @@ def phase_at(phases: Sequence[Phase], progress: float) -> tuple[Phase, float]:
 
 
 def learning_rate(phases: Sequence[Phase], progress: float) -> float:
-    """Half a cosine within each phase, down to a twentieth."""
+    """Within each phase a short rise, then half a cosine down to a twentieth.
+
+    Layers that wake up have no history yet in the optimizer; at full rate their first steps are wild.
+    """
     phase, done = phase_at(phases, progress)
-    return phase.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
+    rise = min(1.0, 0.05 + 0.95 * done / WARMUP)
+    return phase.learning_rate * rise * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def let_learn(backbone: nn.Module, train: str) -> None:

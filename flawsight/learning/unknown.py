@@ -44,7 +44,8 @@ def representative(samples: Iterable[Sample]) -> list[Sample]:
 def feature_statistics(train: Sequence[Reading], validation: Sequence[Reading]) -> dict[str, Any]:
     """Mean, directions and limit of known parts, as ``familiarity.KnownParts`` reads them.
 
-    Empty where there are too few training samples or channels: a plane through every point tells nothing.
+    Empty where there are too few training samples or channels, or all parts look the same to the network: a
+    plane through every point tells nothing.
     """
     vectors = np.stack([reading.vector for reading in train])  # (N, C)
     directions = min(DIRECTIONS, len(vectors) // 4, vectors.shape[1] // 2)
@@ -56,8 +57,8 @@ def feature_statistics(train: Sequence[Reading], validation: Sequence[Reading]) 
     angle, residual = reach(np.array([known.measures(vector) for vector in vectors]))
     if angle > 0:  # both measures reach the limit for equally many known parts
         known = replace(known, scale=float(residual / angle))
-    far = np.array([known.distance(vector) for vector in vectors])
-    return replace(known, limit=float(reach(far))).to_dict()
+    limit = float(reach(np.array([known.distance(vector) for vector in vectors])))
+    return replace(known, limit=limit).to_dict() if limit > 1e-5 else {}
 
 
 def reach(far: NDArray[np.float64]) -> NDArray[np.float64]:
