@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -158,9 +159,9 @@ def measure(history: History, times: int, out: Path | None) -> list[str]:
     figures: dict[str, dict[str, float]] = {}
     for name, wanted in filters().items():
         for order in ORDERS:
-            median_ms, worst = timed(lambda w=wanted, o=order: history.page(w, o), times)  # type: ignore[misc]
+            median_ms, worst = timed(partial(history.page, wanted, order), times)
             figures[f"{name}, {order}"] = {"median_ms": median_ms, "worst_ms": worst}
-        counted, worst = timed(lambda w=wanted: history.count(w), times)  # type: ignore[misc]
+        counted, worst = timed(partial(history.count, wanted), times)
         figures[f"{name}, count"] = {"median_ms": counted, "worst_ms": worst}
     deep = history.page(Filter()).after
     for _ in range(20):

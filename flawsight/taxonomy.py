@@ -61,23 +61,25 @@ class ClassInfo:
 _learnt: dict[str, ClassInfo] = {}
 
 
-def learn(classes: Mapping[str, Mapping[str, Any]], product: str, is_judged: bool = True) -> None:
+def learn(product: Mapping[str, Any], name: str = "") -> None:
     """Make the classes of a preset or of a loaded model known to ``describe``; the taxonomy goes first.
 
     Args:
-        classes: class id to fields of ``ClassInfo``; those that are missing are the stand-in's.
-        product: stands for their ``dataset``.
-        is_judged: see ``ClassInfo``.
+        product: what ``ModelMetadata.product`` holds. ``classes`` maps a class id to fields of ``ClassInfo``,
+            those that are missing are the stand-in's; ``title`` stands for their ``dataset``; a ``task``
+            other than ``IDENTIFY`` means that they are judged.
+        name: the ``dataset`` of a product without a title.
 
     Raises:
         ValueError: a field or severity that there is not.
     """
-    for class_id, entry in classes.items():
+    dataset, is_judged = product.get("title") or name, product.get("task") != IDENTIFY
+    for class_id, entry in (product.get("classes") or {}).items():
         values = dict(entry)
         values["likely_causes"] = tuple(values.get("likely_causes", ()))
         values["facts"] = tuple(dict(values.get("facts", {})).items())
         try:
-            info = replace(_stand_in(class_id), dataset=product, is_judged=is_judged, **values)
+            info = replace(_stand_in(class_id), dataset=dataset, is_judged=is_judged, **values)
         except TypeError as error:
             raise ValueError(f"class {class_id!r}: {error}") from None
         if info.severity not in SEVERITIES:

@@ -333,11 +333,9 @@ def test_text_within_the_font_is_printed_as_it_is() -> None:
 
 def identified(verdict: str = "accept", confidence: float = 0.93) -> Record:
     """A filed inspection of a cloth, whose motif is named and not judged."""
-    learn(
-        {"batik_test": {"title": "Kawung", "is_defect": False, "facts": {"Region of origin": "Java"},
-                        "description": "Ovals in fours.", "recommended_action": ""}},
-        "Batik motifs", is_judged=False,
-    )  # fmt: skip
+    kind = {"title": "Kawung", "is_defect": False, "description": "Ovals in fours.", "recommended_action": ""}
+    kind["facts"] = {"Region of origin": "Java"}
+    learn({"title": "Batik motifs", "task": "identify", "classes": {"batik_test": kind}})
     inspection = make_inspection(verdict, "batik_test", boxes=(), confidence=confidence, defect_probability=0)
     wording = {"subject": "motif", "accept": "Recognised", "review": "Not certain"}
     product = {"title": "Batik motifs", "task": "identify", "wording": wording}

@@ -37,7 +37,8 @@ def in_instance(command: Callable[..., None]) -> Callable[..., None]:
             store.close()
 
     opened.__name__, opened.__doc__ = command.__name__, command.__doc__
-    opened.__click_params__ = [*getattr(command, "__click_params__", []), *opened.__click_params__]  # type: ignore[attr-defined]
+    whole: Any = opened  # click keeps the options of a function in an attribute
+    whole.__click_params__ = [*getattr(command, "__click_params__", []), *whole.__click_params__]
     return opened
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -294,7 +295,7 @@ def _anywhere(length: int, side: int, rng: np.random.Generator) -> int:
     return int(rng.integers(0, max(0, length - side) + 1))
 
 
-def _cut(values: NDArray, y: int, x: int, side: int, fill: int | None = None) -> NDArray:  # type: ignore[type-arg]
+def _cut(values: NDArray[Any], y: int, x: int, side: int, fill: int | None = None) -> NDArray[Any]:
     """A (side, side) window; beyond the border the image is reflected, labels are ``fill``."""
     window = values[y : y + side, x : x + side]
     missing = side - window.shape[0], side - window.shape[1]

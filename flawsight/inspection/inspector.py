@@ -23,7 +23,7 @@ from flawsight.inspection.result import Box, Heatmap, ImageInfo, Inspection, Mod
 from flawsight.inspection.words import unknown_reason
 from flawsight.metadata import Decision
 from flawsight.preprocessing import Placement, prepare
-from flawsight.taxonomy import IDENTIFY, learn
+from flawsight.taxonomy import learn
 
 
 class Inspector:
@@ -47,7 +47,7 @@ class Inspector:
         self.metadata = replace(engine.metadata, decision=decision) if decision else engine.metadata
         self.known_parts = KnownParts.of(engine.metadata)
         product = engine.metadata.product
-        learn(product.get("classes", {}), product.get("title", ""), product.get("task") != IDENTIFY)
+        learn(product)
         words = {key: product[key] for key in ("title", "task", "wording") if key in product}
         self._product = {"product": words} if words else {}
         self.max_bytes = max_bytes

@@ -26,7 +26,7 @@ from flawsight.errors import FlawsightError, ModelError, NotFound
 from flawsight.imaging import sha256
 from flawsight.inspection.engines import Engine, load_engine
 from flawsight.metadata import ONNX_KEY, ModelMetadata
-from flawsight.taxonomy import IDENTIFY, learn
+from flawsight.taxonomy import learn
 
 CHECK_S = 120.0  # seconds that a new file may take to load and to answer one picture
 SUFFIX = ".onnx"
@@ -258,9 +258,7 @@ def _read(path: Path, changed: int, size: int) -> tuple[str, ModelMetadata | Non
         return "", None, f"The model {path} cannot be read ({error.strerror}). Check the file's permissions."
     try:
         metadata = read_metadata(path)
-        product = metadata.product
-        title = str(product.get("title") or metadata.name)
-        learn(product.get("classes") or {}, title, product.get("task") != IDENTIFY)
+        learn(metadata.product, metadata.name)
         return digest, metadata, ""
     except ValueError as error:
         return digest, None, f"Its texts cannot be used: {error}"

@@ -310,9 +310,10 @@ def load_weights(net: CamNet, path: Path) -> None:
 
 
 def _load_backbone(net: CamNet, state: Mapping[str, Tensor], source: str) -> None:
-    own = net.backbone.net.state_dict()  # type: ignore[union-attr]
+    inner = net.backbone.get_submodule("net")
+    own = inner.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     # Backbones of one family share names and a few shapes, so anything less than all is another one.
     if fitting.keys() != own.keys():
         raise ModelError(f"{source} holds weights of another backbone. Name the one it was trained with.")
-    net.backbone.net.load_state_dict(fitting)  # type: ignore[union-attr]
+    inner.load_state_dict(fitting)

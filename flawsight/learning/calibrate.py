@@ -18,7 +18,7 @@ from flawsight.inspection.decide import answer, calibrated
 from flawsight.inspection.engines import Engine, Float
 from flawsight.inspection.operating import Costs, choose_thresholds
 from flawsight.learning.localisation import as_tuple, iou, mask_boxes, truth_mask
-from flawsight.learning.scores import defect_mass, expected_calibration_error
+from flawsight.learning.scores import defect_mass, expected_calibration_error, negative_log_likelihood
 from flawsight.metadata import Decision, ModelMetadata
 from flawsight.preprocessing import Placement, prepare
 from flawsight.taxonomy import describe
@@ -78,7 +78,7 @@ def calibrate(engine: Engine, samples: Sequence[Sample], costs: Costs) -> Decisi
         trials = [replace(decision, cells=n) for n in CELLS]
     # How sure an answer is depends on how many cells it averages, so each number is calibrated first.
     trials = [_calibrated(readings, labels, meta, trial) for trial in trials]
-    decision = min(trials, key=lambda trial: _nll(answers(readings, meta, trial), labels))
+    decision = min(trials, key=lambda trial: negative_log_likelihood(answers(readings, meta, trial), labels))
     probabilities = answers(readings, meta, decision)
     truth = np.isin(np.array(meta.classes)[labels], meta.defects)
     accept, reject = choose_thresholds(defect_mass(probabilities, meta), truth, costs)
@@ -112,7 +112,9 @@ def choose_temperature(probabilities: NDArray[np.float64], labels: NDArray[np.in
         powers = np.exp((logs - logs.max(1, keepdims=True)) / temperature)
         return np.asarray(powers / powers.sum(1, keepdims=True))
 
-    found = minimize_scalar(lambda t: _nll(scaled(t), labels), bounds=(0.3, 5.0), method="bounded")
+    found = minimize_scalar(
+        lambda t: negative_log_likelihood(scaled(t), labels), bounds=(0.3, 5.0), method="bounded"
+    )
     best = float(found.x)
     before, after = (_ece(values, labels) for values in (probabilities, scaled(best)))
     return round(best, 3) if after < before else 1.0
@@ -127,7 +129,9 @@ def choose_defect_bias(
     def shifted(bias: float) -> NDArray[np.float64]:
         return calibrated(logs, replace(meta, decision=Decision(defect_bias=bias)))
 
-    found = minimize_scalar(lambda b: _nll(shifted(b), labels), bounds=(-6.0, 6.0), method="bounded")
+    found = minimize_scalar(
+        lambda b: negative_log_likelihood(shifted(b), labels), bounds=(-6.0, 6.0), method="bounded"
+    )
     best = round(float(found.x), 3)
     return best if _ece(shifted(best), labels) < _ece(probabilities, labels) else 0.0
 
@@ -194,10 +198,6 @@ def _gains(
             hits = sum(max((iou(box, true) for box in found), default=0.0) for true in truth)
             gains[i, j, k] = 2 * hits / (len(truth) + len(found)) if truth else float(not found)
     return gains
-
-
-def _nll(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> float:
-    return float(-np.log(probabilities[np.arange(len(labels)), labels] + 1e-7).mean())
 
 
 def _ece(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> float:

@@ -36,12 +36,10 @@ def lite0_as_b0() -> Mapping[str, Tensor]:
     gate = float(torch.sigmoid(torch.tensor(_GATE_BIAS)))
     with torch.no_grad():
         _sharpen(net._bn0)
-        incoming = SHARPNESS  # what the block's first convolution gets, against what it got in Lite0
         for block in net._blocks:
             if block._block_args.expand_ratio != 1:
                 _sharpen(block._bn0)
-                incoming = SHARPNESS
-            _expect(block._bn1, incoming)
+            _expect(block._bn1, SHARPNESS)
             _sharpen(block._bn1)
             nn.init.zeros_(block._se_expand.weight)
             nn.init.constant_(block._se_expand.bias, _GATE_BIAS)

@@ -18,7 +18,7 @@ from flawsight.inspection.decide import answer
 from flawsight.learning.backbones import CamNet
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.phases import learning_rate, let_learn, phase_at
-from flawsight.learning.scores import DatasetScores, score_by_dataset
+from flawsight.learning.scores import DatasetScores, negative_log_likelihood, score_by_dataset
 from flawsight.metadata import ModelMetadata
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ class Classifier(L.LightningModule):
         probabilities = np.stack([p for p, _ in answers])
         labels = np.array([label for _, label in answers])
         by_dataset = score_by_dataset(probabilities, labels, self.datasets, self.meta)
-        self.log("val_loss", float(-np.log(probabilities[np.arange(len(labels)), labels] + 1e-7).mean()))
+        self.log("val_loss", negative_log_likelihood(probabilities, labels))
         self.log("val_accuracy", float((probabilities.argmax(1) == labels).mean()), prog_bar=True)
         for name, scores in by_dataset.items():
             for metric, value in scores.items():

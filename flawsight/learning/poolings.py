@@ -18,7 +18,11 @@ from scipy.special import logsumexp, softmax
 
 from flawsight.inspection.engines import Float
 from flawsight.learning.calibrate import CELLS, Reading, answers
-from flawsight.learning.scores import expected_calibration_error, score_by_dataset
+from flawsight.learning.scores import (
+    expected_calibration_error,
+    negative_log_likelihood,
+    score_by_dataset,
+)
 from flawsight.metadata import Decision, ModelMetadata
 
 SHARPNESS = (1.0, 5.0)  # of log-sum-exp: 0 would be the mean, infinity the maximum
@@ -30,14 +34,13 @@ def compare_poolings(readings: Sequence[Reading], meta: ModelMetadata) -> list[d
     datasets = [r.sample.dataset for r in readings]
     rows = []
     for way, probabilities in _ways(readings, meta):
-        own = probabilities[np.arange(len(labels)), labels]
         right = probabilities.argmax(axis=1) == labels
         rows.append(
             {
                 "way": way,
                 "datasets": score_by_dataset(probabilities, labels, datasets, meta),
                 "ece": expected_calibration_error(probabilities.max(axis=1), right),
-                "nll": float(-np.log(own + 1e-7).mean()),
+                "nll": negative_log_likelihood(probabilities, labels),
             }
         )
     return rows

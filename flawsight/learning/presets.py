@@ -14,7 +14,7 @@ from flawsight.data.pictures import SWITCHES
 from flawsight.data.samples import LabelledBox, Sample
 from flawsight.errors import DataError, FlawsightError
 from flawsight.learning.config import Phase, TrainConfig
-from flawsight.taxonomy import IDENTIFY, learn
+from flawsight.taxonomy import learn
 
 FOLDER = Path(__file__).parent.parent / "presets"
 SHIPPED = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
@@ -113,7 +113,7 @@ def load_preset(name: str) -> Preset:
         raise FlawsightError(f"The preset {path} cannot be read ({error}). Correct it.") from None
     preset = _parse(path.stem, content)
     try:
-        learn(preset.classes, preset.title, preset.task != IDENTIFY)
+        learn(preset.product())
     except ValueError as error:
         raise FlawsightError(f"Preset {path.name}: {error}. docs/lab.md shows how a preset looks.") from None
     return preset

@@ -31,11 +31,11 @@ def samples(folder: Path) -> list[Sample]:
         DataError: no ``ClassN``, or one without images or without any ``Label`` folder (all its defects
             would pass for good).
     """
-    classes = [p for p in folders_in(folder) if _CLASS.match(p.name)]
+    classes = sorted((int(name[1]), p) for p in folders_in(folder) if (name := _CLASS.match(p.name)))
     if not classes:
         raise wrong_layout(folder, "folders Class1 to Class10")
     found: list[Sample] = []
-    for texture in sorted(classes, key=lambda p: int(_CLASS.match(p.name)[1])):  # type: ignore[index]
+    for _, texture in classes:
         here = [
             sample
             for name, split in _SPLITS.items()

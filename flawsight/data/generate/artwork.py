@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import cv2
 import numpy as np
@@ -182,7 +183,7 @@ def _block(rng: Rng, art: Artwork, style: Style) -> None:
         for col in range(columns):
             corner = round(x0 + col * dx), round(y)
             opposite = round(x0 + col * dx + w), round(y + h)
-            shape |= _drawn(lambda c, a=corner, b=opposite: cv2.rectangle(c, a, b, 255, -1))  # type: ignore[misc]
+            shape |= _drawn(partial(cv2.rectangle, pt1=corner, pt2=opposite, color=255, thickness=-1))
         line = np.array([[x0 + w / 2, y + h / 2], [x0 + (columns - 1) * dx + w * 0.5, y + h / 2]])
         if joined and columns > 1:
             shape |= _track(line, width)
