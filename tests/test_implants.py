@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from flawsight.data.adapters import deeppcb, magnetic_tile
 from flawsight.data.generate import generate
+from flawsight.data.generate.tiles import draw_onto
 from flawsight.data.implants import implant, paste, plant_faults
 from flawsight.data.samples import IMPLANTED, Sample, family
 from flawsight.imaging import read_image
@@ -109,3 +110,20 @@ def test_a_planted_board_differs_from_its_template_only_inside_the_boxes(train: 
         x1, y1, x2, y2 = fault.box
         outside[y1:y2, x1:x2] = False
     assert not outside.any()
+
+
+@pytest.mark.parametrize("condition", ["MT_Blowhole", "MT_Break", "MT_Crack", "MT_Fray"])
+def test_a_flaw_drawn_onto_a_photo_changes_its_mask_and_nothing_far_from_it(
+    train: list[Sample], condition: str
+) -> None:
+    photo = next(grey(s.path) for s in train if s.class_id == "MT_Free")
+    drawn = draw_onto(np.random.default_rng(1), photo, condition)
+    change = np.abs(drawn.image.astype(int) - photo)
+    near = cv2.dilate(drawn.mask.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
+    assert drawn.image.shape == photo.shape and drawn.mask.any()
+    assert change[drawn.mask].mean() > 5 and not change[~near].any()
+
+
+def test_no_flaw_is_drawn_where_the_condition_has_none(train: list[Sample]) -> None:
+    with pytest.raises(KeyError):
+        draw_onto(np.random.default_rng(1), grey(train[0].path), "MT_Free")

@@ -19,16 +19,18 @@ class Augmentation:
             region that is inspected alone will be.
         contrast: standard deviation of the logarithm of the contrast factor.
         brightness: standard deviation of the added brightness.
+        slope: standard deviation of the brightness that light from one side adds at the edge of a crop.
         colour: standard deviation of the factor of each channel.
         blur: probability of a slight Gaussian blur.
         noise: probability of added grain.
         erase: probability that a rectangle is wiped out; its cells count for nothing.
     """
 
-    scale_range: tuple[float, float] = (0.85, 1.2)
+    scale_range: tuple[float, float] = (0.75, 1.35)
     own_statistics: float = 0.25
-    contrast: float = 0.15
+    contrast: float = 0.2
     brightness: float = 0.2
+    slope: float = 0.2
     colour: float = 0.02
     blur: float = 0.1
     noise: float = 0.2
@@ -39,7 +41,7 @@ class Augmentation:
         return float(rng.uniform(*self.scale_range)) if rng.random() < 0.5 else 1.0
 
 
-NO_AUGMENTATION = Augmentation((1.0, 1.0), 0, 0, 0, 0, 0, 0, 0)
+NO_AUGMENTATION = Augmentation((1.0, 1.0), 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def apply_symmetry(
@@ -66,6 +68,10 @@ def distort_values(
     values = values * np.float32(np.exp(rng.normal(0, how.contrast))) + np.float32(
         rng.normal(0, how.brightness)
     )
+    if how.slope:
+        down, right = (np.linspace(-1, 1, side, dtype=np.float32) for side in values.shape[:2])
+        tilt = rng.normal(0, how.slope, 2).astype(np.float32)
+        values += (tilt[0] * down[:, None] + tilt[1] * right)[..., None]
     if how.colour:
         values *= rng.normal(1, how.colour, 3).astype(np.float32)
     if rng.random() < how.blur:

@@ -32,7 +32,13 @@ _CACHED_IMAGES = 4096
 WIDTHS = {1: 0.4, 2: 0.25, 3: 0.15, 4: 0.1, 6: 0.1}
 # Drawn parts teach the classes that have no photos; photos with a planted flaw add to the others.
 # Tiles are few and vary much, the textures of DAGM are learned soon.
-WEIGHTS = {GENERATED: 0.2, IMPLANTED: 0.5, "Magnetic Tile": 1.5, "DAGM": 0.7}
+WEIGHTS = {
+    GENERATED: 0.2,
+    f"Magnetic Tile {IMPLANTED}": 1.0,
+    IMPLANTED: 0.5,
+    "Magnetic Tile": 2.0,
+    "DAGM": 0.6,
+}
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Photos of good parts with a flaw planted into them: more flaws, and in more places, than were photographed.
 
-Only training images give and take, so nothing crosses into validation or test. Tiles get a real flaw that is
-cut from another tile along its mask; boards get drawn faults in their own artwork, which looks like the real
-ones since a board's scan is black and white. The pictures stay on disk, for people to look at.
+Only training images give and take, so nothing crosses into validation or test. Tiles get a real flaw that
+is cut from another tile along its mask and a drawn one, by turns: a burst is one piece, so few shapes of each
+flaw were photographed. Boards get drawn faults in their own artwork, which looks like the real ones since a
+board's scan is black and white. The pictures stay on disk, for people to look at.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from flawsight.data.adapters import deeppcb, magnetic_tile
 from flawsight.data.generate.artwork import SHAPE, Artwork
 from flawsight.data.generate.boards import Fault, choose_kinds, edge_and_normal, plant
 from flawsight.data.generate.brushes import Grey, Mask, smooth_noise
+from flawsight.data.generate.tiles import draw_onto
 from flawsight.data.samples import IMPLANTED, Sample
 from flawsight.imaging import encode_jpeg, encode_png, read_image
 from flawsight.taxonomy import describe
@@ -75,12 +77,16 @@ def _implant_tiles(train: Sequence[Sample], folder: Path, seed: int, copies: int
         for copy in range(copies):
             rng = np.random.default_rng([seed, number, copy])
             name = classes[int(rng.integers(len(classes)))]
-            donor = donors[name][int(rng.integers(len(donors[name])))]
-            assert donor.mask is not None
-            pasted = paste(rng, grey, _grey(donor.path), _grey(donor.mask) > 127, name in AT_THE_RIM)
-            if pasted is None:
-                continue
-            image, mask = pasted
+            if copy % 2:
+                drawn = draw_onto(rng, grey, name)
+                image, mask = drawn.image, drawn.mask
+            else:
+                donor = donors[name][int(rng.integers(len(donors[name])))]
+                assert donor.mask is not None
+                pasted = paste(rng, grey, _grey(donor.path), _grey(donor.mask) > 127, name in AT_THE_RIM)
+                if pasted is None:
+                    continue
+                image, mask = pasted
             stem = folder / name / "Imgs" / f"exp{copy + 1}_num_{number}"
             _write(stem.with_suffix(".jpg"), encode_jpeg(np.repeat(image[..., None], 3, axis=2), 95))
             _write(stem.with_suffix(".png"), encode_png(mask.astype(np.uint8) * 255))

@@ -18,7 +18,7 @@ from flawsight.inspection.decide import answer
 from flawsight.learning.backbones import CamNet
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.phases import learning_rate, let_learn, phase_at
-from flawsight.learning.scores import DatasetScores, negative_log_likelihood, score_by_dataset
+from flawsight.learning.scores import negative_log_likelihood, score_by_dataset, validation_score
 from flawsight.metadata import ModelMetadata
 
 log = logging.getLogger(__name__)
@@ -209,12 +209,6 @@ def cell_loss(scores: Tensor, cells: Tensor, defect: Tensor) -> Tensor:
         hardest = values.topk(max(1, values.numel() // 20)).values
         total = total + 0.4 * values.mean() + 0.1 * hardest.mean()
     return total
-
-
-def validation_score(by_dataset: DatasetScores) -> float:
-    """What early stopping and the checkpoint look at: mean over datasets of class and defect skill."""
-    skills = ("balanced_accuracy", "average_precision")
-    return float(np.mean([np.mean([s[m] for m in skills if m in s]) for s in by_dataset.values()]))
 
 
 def averaging(decay: float) -> WeightAveraging:

@@ -281,6 +281,24 @@ def draw_tile(rng: Rng, condition: str, exposure: int = 1) -> Drawn:
     return Drawn(_photograph(camera_rng, value * np.float32(brightness), exposure), mask)
 
 
+def draw_onto(rng: Rng, photo: Grey, condition: str) -> Drawn:
+    """The ``photo`` (H, W) of a good tile with a flaw of the given ``CONDITIONS`` key drawn into it.
+
+    Raises:
+        KeyError: a condition without a flaw.
+    """
+    flaw = CONDITIONS[condition]
+    if flaw is None:
+        raise KeyError(condition)
+    value = photo.astype(np.float32) / np.float32(255)
+    height, width = photo.shape
+    tile = Ground(blurred(value, 12), value, np.zeros(width), np.full(width, float(height)))
+    after, mask = _visible(rng, flaw, tile)
+    change = blurred(np.asarray(after - value, np.float32), rng.uniform(0.4, 0.8))  # the lens
+    grain = np.where(mask, rng.normal(0, rng.uniform(0.5, 3.0), photo.shape), 0)
+    return Drawn(to_grey((255 * (value + change) + grain).astype(np.float32)), widened(mask, 1))
+
+
 def _visible(rng: Rng, flaw: Flaw, tile: Ground) -> tuple[Field, Mask]:
     """The flaw at a place where there is light enough to see it; the last of eight tries if there is none."""
     enough = 0.1 * float(tile.value.mean())
