@@ -39,9 +39,9 @@ def score_by_dataset(
 
 
 def validation_score(by_dataset: DatasetScores) -> float:
-    """What early stopping, the checkpoint and the choice of cells look at: each dataset's mean skill, averaged.
+    """What early stopping, the checkpoint and the choice of cells look at: skill, averaged over datasets.
 
-    The skills are telling the classes (balanced accuracy) and telling defects (average precision).
+    That is telling the classes (balanced accuracy) and telling defects from good (average precision).
     """
     skills = ("balanced_accuracy", "average_precision")
     return float(np.mean([np.mean([s[m] for m in skills if m in s]) for s in by_dataset.values()]))
