@@ -101,7 +101,7 @@ class ModelMetadata:
     format: str = FORMAT
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str, source: str = "model file") -> ModelMetadata:

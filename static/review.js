@@ -10,6 +10,7 @@ const field = document.getElementById("boxes");
 const classes = document.getElementById("class");
 const list = document.getElementById("box-list");
 const said = document.getElementById("editor-said");
+const addButton = document.getElementById("add-box");
 const removeButton = document.getElementById("remove-box");
 const width = Number(editor.dataset.width);
 const height = Number(editor.dataset.height);
@@ -126,7 +127,7 @@ function remove() {
 
 function choose(verdict) {
   const radio = form.querySelector(`input[name=verdict][value=${verdict}]`);
-  if (radio.checked) return;
+  if (!radio || radio.checked) return; // where nothing is defective, nothing can be rejected
   radio.checked = true;
   fitClass(verdict);
 }
@@ -211,6 +212,7 @@ canvas.addEventListener("keydown", (event) => {
 });
 
 function addInTheMiddle() {
+  if (addButton.hidden) return;
   const [w, h] = [Math.max(1, Math.round(width / 5)), Math.max(1, Math.round(height / 5))];
   const [x1, y1] = [Math.round((width - w) / 2), Math.round((height - h) / 2)];
   add({ x1, y1, x2: x1 + w, y2: y1 + h });
@@ -220,7 +222,7 @@ function addInTheMiddle() {
 const heat = document.getElementById("editor-heat");
 const showHeat = document.getElementById("show-heat");
 showHeat.addEventListener("change", () => { heat.hidden = !showHeat.checked; });
-document.getElementById("add-box").addEventListener("click", addInTheMiddle);
+addButton.addEventListener("click", addInTheMiddle);
 removeButton.addEventListener("click", remove);
 document.getElementById("reset-boxes").addEventListener("click", () => {
   boxes = JSON.parse(editor.dataset.boxes || "[]");

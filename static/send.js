@@ -39,7 +39,9 @@ async function inspectFile(file, address, signal) {
 /** The verdict of an inspection as its product calls it, else as all do; a product's words are filed in English. */
 function verdictWord(answer) {
   const own = document.documentElement.lang === "en" && answer.method?.product?.wording?.[answer.verdict];
-  return own ? own.toUpperCase() : sendTexts[answer.verdict];
+  if (own) return own.toUpperCase();
+  const named = answer.method?.product?.task === "identify";
+  return (named && sendTexts[`named-${answer.verdict}`]) || sendTexts[answer.verdict];
 }
 
 function make(name, properties = {}, ...children) {

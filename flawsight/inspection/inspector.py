@@ -98,11 +98,13 @@ class Inspector:
         metadata, clock = self.metadata, _Clock()
         logits, features, placement = self._run(image, name, clock)
         scores = explain.class_map(features, self.engine.head)  # (K, h, w)
+        clock.lap("explain")
         values = answer(logits, explain.real_cells(scores, placement, metadata.stride), metadata)
         ranked = sorted(zip(metadata.classes, values.tolist(), strict=True), key=lambda pair: -pair[1])
         probabilities = dict(ranked)
         distance = self.known_parts.distance(features) if self.known_parts else None
         judgement = self._judge(probabilities, distance)
+        clock.lap("decide")
         cells = explain.cell_probabilities(scores)
         # The most probable defect is explained, also on a good part: there the evidence is weak.
         explained = next((one for one in probabilities if one in metadata.defects), ranked[0][0])
@@ -217,7 +219,7 @@ class Inspector:
 
 
 class _Clock:
-    """Milliseconds by step."""
+    """Milliseconds by step; a step may have several laps."""
 
     def __init__(self) -> None:
         self._start = self._last = perf_counter()
@@ -225,7 +227,7 @@ class _Clock:
 
     def lap(self, step: str) -> None:
         now = perf_counter()
-        self._steps[step] = (now - self._last) * 1000
+        self._steps[step] = self._steps.get(step, 0.0) + (now - self._last) * 1000
         self._last = now
 
     def finish(self) -> dict[str, float]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import cv2
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from flawsight import imaging
 from flawsight.errors import RecordError
+from flawsight.inspection.engines import cores
 from flawsight.inspection.explain import edges
 from flawsight.inspection.result import Box, Heatmap, Inspection
 from flawsight.taxonomy import describe
@@ -56,14 +59,17 @@ def encode_pictures(inspection: Inspection, upload: bytes = b"") -> dict[str, by
     otherwise it is lossless unless it is very large. The others are JPEG, for they are looked at and
     not measured, and ``heat_layer`` is PNG, for it is transparent.
     """
-    levels = _heat_levels(inspection)
-    return {
-        "original": upload if imaging.shows_as_is(upload) else _encode_original(inspection.pixels),
-        "heatmap": imaging.encode_jpeg(_blend(inspection.pixels, levels), JPEG_QUALITY),
-        "heat_layer": imaging.encode_indexed_png(levels, _palette()),
-        "boxes": imaging.encode_jpeg(draw_boxes(inspection.pixels, inspection.boxes), JPEG_QUALITY),
-        "edges": imaging.encode_jpeg(draw_edges(inspection), JPEG_QUALITY),
+    pixels, levels = inspection.pixels, _heat_levels(inspection)
+    draw: dict[str, Callable[[], bytes]] = {
+        "original": lambda: upload if imaging.shows_as_is(upload) else _encode_original(pixels),
+        "heatmap": lambda: imaging.encode_jpeg(_blend(pixels, levels), JPEG_QUALITY),
+        "heat_layer": lambda: imaging.encode_indexed_png(levels, _palette()),
+        "boxes": lambda: imaging.encode_jpeg(draw_boxes(pixels, inspection.boxes), JPEG_QUALITY),
+        "edges": lambda: imaging.encode_jpeg(draw_edges(inspection), JPEG_QUALITY),
     }
+    # OpenCV draws and encodes outside of Python's lock; the network has just left the cores.
+    drawn = {name: _painters().submit(one) for name, one in draw.items()}
+    return {name: picture.result() for name, picture in drawn.items()}
 
 
 def encode_layer(heatmap: Heatmap) -> bytes:
@@ -115,7 +121,8 @@ def draw_heatmap(inspection: Inspection) -> Pixels:
 def draw_boxes(image: Pixels, boxes: tuple[Box, ...]) -> Pixels:
     """Boxes with class title and score over the image, RGB; line and letters grow with its size."""
     factor = max(1, math.ceil(SMALLEST_SIDE / max(image.shape[:2])))
-    canvas: Pixels = np.repeat(np.repeat(image, factor, axis=0), factor, axis=1)
+    size = (image.shape[1] * factor, image.shape[0] * factor)
+    canvas = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_NEAREST), np.uint8)
     width = max(2, round(max(canvas.shape[:2]) / 300))
     for box in reversed(boxes):  # the surest last, so on top
         corner = (box.x1 * factor, box.y1 * factor)
@@ -139,8 +146,9 @@ def draw_edges(inspection: Inspection) -> Pixels:
         hot = np.zeros_like(hot)
     grey = cv2.convertScaleAbs(cv2.cvtColor(inspection.pixels, cv2.COLOR_RGB2GRAY), alpha=CONTEXT)
     context = np.where(hot, grey // 3, grey)  # the region itself steps back behind its edges
-    picture = np.maximum(context, edges(inspection.pixels, hot)).astype(np.uint8)
-    return np.dstack([picture, picture, np.where(hot, picture // 2, picture)])  # edges are yellow
+    picture = np.maximum(context, edges(inspection.pixels, hot))
+    blue = np.where(hot, picture // 2, picture)  # edges are yellow
+    return np.asarray(cv2.merge((picture, picture, blue)), np.uint8)
 
 
 def _heat_levels(inspection: Inspection) -> Pixels:
@@ -184,6 +192,12 @@ def _blend(image: Pixels, levels: Pixels) -> Pixels:
 def _encode_original(pixels: Pixels) -> bytes:
     large = pixels.shape[0] * pixels.shape[1] > LOSSLESS_PIXELS
     return imaging.encode_jpeg(pixels) if large else imaging.encode_png(pixels)
+
+
+@cache
+def _painters() -> ThreadPoolExecutor:
+    """Threads for all inspections together."""
+    return ThreadPoolExecutor(cores(), "painter")
 
 
 @cache

@@ -60,10 +60,11 @@ def verdicts(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         better, worse = (test["a"], test["b"]) if test["difference"] >= 0 else (test["b"], test["a"])
         points = f"{abs(test['difference']) * 100:.1f} points of {test['metric'].replace('_', ' ')}"
         real = p < LEVEL
+        chance = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
         sentence = (
-            f"{better} is better than {worse} by {points} (p = {p:.3f})."
+            f"{better} is better than {worse} by {points} ({chance})."
             if real
-            else f"No difference between {test['a']} and {test['b']} is shown: {points} (p = {p:.3f})."
+            else f"No difference between {test['a']} and {test['b']} is shown: {points} ({chance})."
         )
         complete.append(
             {**test, "p": round(test["p"], 5), "p_adjusted": round(p, 5), "real": real, "sentence": sentence}

@@ -26,7 +26,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -325,10 +325,15 @@ def _suffix(content: bytes) -> str:
 
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     folder.mkdir()
-    for name, content in files.items():
-        with (folder / name).open("xb") as file:
+    with ExitStack() as opened:
+        written = []
+        for name, content in files.items():
+            file = opened.enter_context((folder / name).open("xb"))
             file.write(content)
             file.flush()
+            if content:
+                written.append(file)
+        for file in written:  # all are on their way by now, so the first wait is nearly the only one
             os.fsync(file.fileno())
     _flush_folder(folder)
 

@@ -37,7 +37,7 @@ from flawsight.web.auth import current_user, requires
 from flawsight.web.security import csrf
 from flawsight.web.service import service
 from flawsight.web.spreadsheet import csv_line
-from flawsight.web.view import headline, spoken_time
+from flawsight.web.view import badge_word, headline, spoken_time
 
 PAGE = 50
 COUNTED = 10_000  # above this the page says "more than"
@@ -68,6 +68,7 @@ class Line:
     entry: Entry
     info: ClassInfo
     headline: str
+    badge: str
     created_text: str
     review: str
     part: str
@@ -428,6 +429,7 @@ def _line(entry: Entry) -> Line:
         entry=entry,
         info=info,
         headline=headline(entry.verdict, info),
+        badge=badge_word(entry.verdict, info),
         created_text=spoken_time(entry.created_at),
         review=_(REVIEW_WORDS[entry.review_state]),
         part=" · ".join(filter(None, (entry.part_number, entry.serial))),

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, flash, jsonify, redirect, render_template
 from werkzeug.wrappers import Response as AnyResponse
 
 from flawsight.i18n import gettext as _
-from flawsight.i18n import ngettext, number
+from flawsight.i18n import marked, ngettext, number
 from flawsight.records import corrections
 from flawsight.records.record import Record
 from flawsight.records.reviews import (
@@ -23,16 +23,22 @@ from flawsight.records.reviews import (
     ReviewBox,
     Reviews,
 )
+from flawsight.records.search import Entry
 from flawsight.taxonomy import describe, load_taxonomy
 from flawsight.web.auth import current_user, requires
 from flawsight.web.bench import remember, remembered
 from flawsight.web.history import entry_json, json_object
 from flawsight.web.security import csrf
 from flawsight.web.service import service
-from flawsight.web.view import ResultView, ReviewView, headline, spoken_time
+from flawsight.web.view import ResultView, ReviewView, badge_word, headline
 
 QUEUE = 48
 COUNTED = 10_000
+# Where nothing is good or defective, an answer says which one it is, or that it is none.
+NAMED_VERDICTS = {
+    "accept": marked("One that this model knows"),
+    "unknown": marked("Not one that this model knows"),
+}
 IN_MEMORY = 32 * 2**20  # bytes of a ZIP file; a larger one goes through the disk
 
 bp = Blueprint("review", __name__, url_prefix="/review")
@@ -46,10 +52,7 @@ def queue() -> str:
     count = reviews.count_undecided(COUNTED + 1)
     return render_template(
         "queue.html",
-        lines=[
-            (entry, headline(entry.verdict, describe(entry.predicted_class)), spoken_time(entry.created_at))
-            for entry in reviews.undecided(QUEUE)
-        ],
+        lines=[(entry, *_words(entry)) for entry in reviews.undecided(QUEUE)],
         count_text=_("More than %(count)s wait for an answer", count=number(COUNTED))
         if count > COUNTED
         else ngettext("%(num)s waits for an answer", "%(num)s wait for an answer", count),
@@ -130,6 +133,12 @@ def download_for_programs() -> Response:
     return download()
 
 
+def _words(entry: Entry) -> tuple[str, str]:
+    """Headline and badge of an inspection that waits for an answer."""
+    info = describe(entry.predicted_class)
+    return headline(entry.verdict, info), badge_word(entry.verdict, info)
+
+
 # --- reading and showing --------------------------------------------------------------------------------
 
 
@@ -164,17 +173,18 @@ def _page(record: Record, problem: str = "", form: Mapping[str, str] | None = No
     answers = reviews.of(record.id)
     before, after = reviews.neighbours(record.id)
     said = form or _wanted(_preset(record, answers[-1] if answers else None), record)
+    view = ResultView.of(record)
     offered = sorted({*load_taxonomy(), *record.data["probabilities"], said["class"]} - {""})
     return render_template(
         "review.html",
-        view=ResultView.of(record),
+        view=view,
         answers=[ReviewView.of(answer) for answer in answers],
         before=before,
         after=after,
         said=said,
         model_boxes=_model_boxes(record),
         problem=problem,
-        verdicts=VERDICTS,
+        verdicts=NAMED_VERDICTS if view.identifies else VERDICTS,
         dispositions=DISPOSITIONS,
         classes=[describe(class_id) for class_id in offered],
         likely=[describe(class_id) for class_id in list(record.data["probabilities"])[:5]],

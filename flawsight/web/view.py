@@ -26,6 +26,7 @@ TIMING_WORDS = {
     "quality": marked("Looking at the photo's quality"),
     "preprocess": marked("Preparing the pixels"),
     "forward": marked("Running the model"),
+    "decide": marked("Answer and verdict"),
     "explain": marked("Heat map and boxes"),
     "total": marked("Altogether"),
 }
@@ -109,6 +110,7 @@ class ReviewView:
     created_text: str
     verdict: str
     verdict_text: str
+    badge: str
     class_title: str
     boxes_text: str
     disposition: str
@@ -117,19 +119,26 @@ class ReviewView:
 
     @classmethod
     def of(cls, review: Review) -> ReviewView:
-        count = len(review.boxes)
+        count, info = len(review.boxes), describe(review.class_id)
         return cls(
             reviewer=review.reviewer,
             created_iso=review.created_at.isoformat(timespec="seconds"),
             created_text=spoken_time(review.created_at),
             verdict=review.verdict,
             verdict_text=_(reviews.VERDICTS[review.verdict]),
-            class_title=describe(review.class_id).title,
+            badge=badge_word(review.verdict, info),
+            class_title=info.title,
             boxes_text=ngettext("%(num)s box", "%(num)s boxes", count) if count else "",
             disposition=_(reviews.DISPOSITIONS.get(review.disposition, "")),
             rationale=review.rationale,
             corrected=review.state == "corrected",
         )
+
+
+def badge_word(verdict: str, info: ClassInfo) -> str:
+    """The verdict on a part of a class in capitals; empty where it is called as everywhere."""
+    words = {"accept": _("Recognised"), "review": _("Not certain")}
+    return "" if info.is_judged else words.get(verdict, "").upper()
 
 
 def headline(verdict: str, info: ClassInfo, product: Mapping[str, Any] | None = None) -> str:
@@ -251,7 +260,8 @@ def _heat_text(data: dict[str, Any]) -> str:
 
 
 def _pictures(data: dict[str, Any]) -> list[SimpleNamespace]:
-    name, count, good = data["image"]["name"], len(data["boxes"]), data["verdict"] == "accept"
+    name, count, named = data["image"]["name"], len(data["boxes"]), identifies(data)
+    good = data["verdict"] == "accept" and not named
     explained = describe(data["heatmap"]["class"]).title
     said = [
         ("original", _("Original"), _("The photo %(name)s", name=name), _("As inspected, turned upright.")),
@@ -281,6 +291,7 @@ def _pictures(data: dict[str, Any]) -> list[SimpleNamespace]:
     return [
         SimpleNamespace(kind=kind, title=title, alt=alt, caption=caption)
         for kind, title, alt, caption in said
+        if kind != "boxes" or not named
     ]
 
 
