@@ -107,10 +107,10 @@ def test_batik_is_named_with_its_region_and_meaning_and_nothing_is_judged(
         "Meaning", "Purity and self-control; power that is used justly.",
     ):  # fmt: skip
         assert text in said and text in printed
-    buttons = ("Accept", "Reject")  # of those who review; on this page they are no answer
-    for button in buttons:
-        said = said.replace(f"\n{button}\n", "\n")
+    assert said.index("Region of origin") < said.index("Meaning")  # as the preset has them
     assert judging(said) == [] and judging(printed) == []
+    expect(batik_page.locator("#pictures figure")).to_have_count(3)  # none of boxes
+    assert "Boxes" not in said
     assert "RECOGNISED" in printed and "Batik motifs" in printed and "2 Heat map for Kawung" in printed
 
 
@@ -136,12 +136,32 @@ def test_batik_before_the_camera_and_in_the_history_is_named_too(
     expect(batik_page.locator(".history tbody tr")).not_to_have_count(0)
     first = batik_page.locator(".history tbody tr").first
     expect(first.locator(".judged")).to_contain_text("Kawung")
-    assert "defect" not in batik_page.locator(".history").inner_text().lower()
+    assert re.search("RECOGNISED|NOT CERTAIN", first.locator(".judged").inner_text())
+    assert judging(batik_page.locator(".history").inner_text()) == []
     batik_page.get_by_text("Filters and order").click()
     batik_page.get_by_label("Class", exact=True).select_option(label="Kawung")
     batik_page.get_by_role("button", name="Apply").click()
     batik_page.wait_for_url("**class=batik_kawung**")
     expect(first.locator(".judged")).to_contain_text("Kawung")
+
+
+def test_the_answer_to_a_motif_is_another_motif_or_none(batik_page: Page, pictures: dict[str, Path]) -> None:
+    inspect(batik_page, example(pictures, "batik", "kawung"))
+    batik_page.get_by_role("link", name="Review", exact=True).last.click()
+    batik_page.wait_for_url("**/review/*")
+    assert judging(batik_page.locator("#decision").inner_text()) == []
+    expect(batik_page.get_by_label("Disposition")).to_have_count(0)
+    expect(batik_page.get_by_role("button", name="Add a box")).to_be_hidden()
+    batik_page.locator("body").press("b")  # what the keys of an inspector do has no meaning here
+    batik_page.locator("body").press("r")
+    expect(batik_page.locator("#box-list li")).to_have_count(0)
+    batik_page.get_by_label("Class", exact=True).select_option("batik_parang")
+    batik_page.get_by_label("Your name").fill("Dewi")
+    batik_page.get_by_role("button", name="File", exact=True).click()
+    batik_page.wait_for_url("**/inspections/*")
+    answers = batik_page.locator(".answers")
+    expect(answers).to_contain_text("Parang")
+    assert judging(answers.inner_text()) == []
 
 
 @pytest.mark.parametrize(
