@@ -316,7 +316,7 @@ def test_the_same_weights_are_read_in_every_way(
     asked = ["benchmark", "scales", "--data", str(data), "--model", str(resumed / "best_model_unified.pth")]
     result = CliRunner().invoke(main, asked)
     assert result.exit_code == 0, result.output
-    for way in ("native scale, stride 16", "native scale, stride 32", "224 × 224"):
+    for way in ("native scale, stride 16", "flips averaged", "native scale, stride 32", "224 × 224"):
         assert way in result.output
     asked = [
         "benchmark",

@@ -15,6 +15,7 @@ from flawsight.imaging import encode_png
 from flawsight.inspection.familiarity import KnownParts
 from flawsight.inspection.operating import clopper_pearson
 from flawsight.inspection.tiny import METADATA, TinyEngine
+from flawsight.learning import scales
 from flawsight.learning.calibrate import (
     read_samples,
 )
@@ -162,3 +163,13 @@ def test_single_parts_make_no_detector_of_the_unknown(
         samples.append(Sample(tmp_path / f"{name}.png", class_id, "Magnetic Tile", name))
     readings = read_samples(TinyEngine(), samples)
     assert feature_statistics(readings, readings) == {}
+
+
+def test_a_mirrored_part_is_read_alike_by_an_engine_that_averages_flips(scratched_part: Any) -> None:
+    engine = scales.Flipped(TinyEngine())
+    batch = np.ascontiguousarray(scratched_part.transpose(2, 0, 1)[None].astype(np.float32)) / 255 - 0.6
+    (logits, features), (mirrored, map_of_mirrored) = engine.run(batch), engine.run(batch[..., ::-1])
+    assert mirrored == pytest.approx(logits, abs=1e-5)
+    assert map_of_mirrored[..., ::-1] == pytest.approx(features, abs=1e-5)
+    assert features.shape == engine.engine.run(batch)[1].shape
+    assert (engine.name, engine.sha256) == ("tiny, flipped", engine.engine.sha256)

@@ -1,13 +1,13 @@
-"""The same weights read the same parts in other ways: squeezed to a square, or with coarser cells.
+"""The same weights read the same parts in other ways: squeezed to a square, coarser, or mirrored as well.
 
-Shows what native scale and fine cells are worth. The thresholds were chosen for native scale, so figures that
-they touch are left out.
+Shows what native scale and fine cells are worth, and what test-time flips would add. The thresholds were
+chosen for native scale, so figures that they touch are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ import numpy as np
 
 from flawsight.data.samples import Sample
 from flawsight.data.whole import sample_pixels
-from flawsight.inspection.engines import Engine, load_engine
+from flawsight.inspection.engines import Engine, Float, Head, load_engine
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.torch_engine import TorchEngine
 from flawsight.learning.backbones import build
 from flawsight.learning.evaluate import figures, inspect_samples
 from flawsight.learning.export import save_onnx
-from flawsight.metadata import Preprocessing
+from flawsight.metadata import ModelMetadata, Preprocessing
 
 SQUARES = (224, 320, 448)  # pixels
 _TIMED = 24  # samples whose forward pass is timed
@@ -34,6 +34,7 @@ def compare_scales(model: TorchEngine, samples: Sequence[Sample], folder: Path) 
 
 def _engines(model: TorchEngine, folder: Path) -> Iterator[tuple[str, Engine]]:
     meta = model.metadata
+    native = f"native scale, stride {meta.stride}"
     for stride in (16, 32):
         net = build(meta.backbone, len(meta.classes), stride)
         net.load_state_dict(model.network.state_dict())
@@ -44,7 +45,45 @@ def _engines(model: TorchEngine, folder: Path) -> Iterator[tuple[str, Engine]]:
         for way, preprocessing in ways.items():
             path = folder / "engine.onnx"
             save_onnx(net, replace(meta, stride=stride, preprocessing=preprocessing, feature_stats={}), path)
-            yield way, load_engine(path)
+            engine = load_engine(path)
+            yield way, engine
+            if way == native:
+                yield f"{way}, flips averaged", Flipped(engine)
+
+
+@dataclass(frozen=True)
+class Flipped:
+    """An engine that reads a picture and its mirror images, and answers with the mean.
+
+    The class map is linear in the features, so their mean is the mean of the mirrored maps as well.
+    """
+
+    engine: Engine
+
+    @property
+    def name(self) -> str:
+        return f"{self.engine.name}, flipped"
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        return self.engine.metadata
+
+    @property
+    def head(self) -> Head:
+        return self.engine.head
+
+    @property
+    def sha256(self) -> str:
+        return self.engine.sha256
+
+    def run(self, batch: Float) -> tuple[Float, Float]:
+        """See ``Engine.run``; takes four times as long."""
+        answers = []
+        for axes in ((), (2,), (3,), (2, 3)):
+            logits, features = self.engine.run(np.ascontiguousarray(np.flip(batch, axes)))
+            answers.append((logits, np.flip(features, axes)))
+        logits, features = (np.stack(values).mean(axis=0) for values in zip(*answers, strict=True))
+        return logits, features
 
 
 def _row(engine: Engine, samples: Sequence[Sample]) -> dict[str, Any]:
