@@ -32,8 +32,9 @@ from flawsight.taxonomy import describe
 Gains = NDArray[np.float64]  # (outlines, box levels, box scores)
 
 CELLS = (1, 2, 3, 4, 5, 8, 12)
-BOX_LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+BOX_LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 OUTLINES = (0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93)
+BOXED_GOOD = 0.03  # most good parts that may show a box
 BOX_SCORES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 
 
@@ -161,7 +162,8 @@ def choose_boxes(readings: Sequence[Reading], meta: ModelMetadata, decision: Dec
 
     A defective part gains the mean IoU of its best boxes, less for boxes too many; a good one gains 1 if it
     shows none. Every family weighs the same, and in it good parts, defective ones and whole boards.
-    Outline and least score are chosen for each family by itself.
+    Outline and least score are chosen for each family by itself, from those that spare nearly all good parts
+    (``BOXED_GOOD``) where there are any: whoever sees boxes on good parts soon looks at none.
     """
     mass = defect_mass(answers(readings, meta, decision), meta)
     kinds: dict[str, dict[str, list[Gains]]] = defaultdict(lambda: defaultdict(list))
@@ -176,9 +178,7 @@ def choose_boxes(readings: Sequence[Reading], meta: ModelMetadata, decision: Dec
         shown = value >= decision.accept_below  # an accepted part shows no boxes
         kinds[sample.dataset][kind].append(_gains(reading, truth, meta, decision, shown))
     gains = {
-        dataset: np.mean([np.mean(of_kind, axis=0) for of_kind in of_dataset.values()], axis=0)
-        for dataset, of_dataset in kinds.items()
-        if set(of_dataset) != {"good"}
+        name: _family_gains(of_family) for name, of_family in kinds.items() if set(of_family) != {"good"}
     }
     if not gains:
         return decision
@@ -193,6 +193,14 @@ def choose_boxes(readings: Sequence[Reading], meta: ModelMetadata, decision: Dec
             outline, score = np.unravel_index(int(best.argmax()), best.shape)
             outlines[name], scores[name] = OUTLINES[outline], BOX_SCORES[score]
     return replace(decision, box_level=BOX_LEVELS[level], box_outline=outlines, box_score=scores)
+
+
+def _family_gains(kinds: dict[str, list[Gains]]) -> Gains:
+    """Mean gain of a family's settings; nothing where too many good parts show a box."""
+    means = {kind: np.mean(of_kind, axis=0) for kind, of_kind in kinds.items()}
+    mean = np.mean(list(means.values()), axis=0)
+    sparing = means["good"] >= 1 - BOXED_GOOD if "good" in means else np.ones_like(mean, bool)
+    return np.asarray(np.where(sparing, mean, 0.0) if sparing.any() else mean)
 
 
 def _gains(

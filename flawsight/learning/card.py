@@ -55,7 +55,7 @@ def model_card(results: dict[str, Any]) -> str:
         name=results["model"]["name"],
         version=results["model"]["version"],
         backbone=results["model"]["backbone"],
-        origin=_ORIGINS.get(config["pretrained"], "trained from scratch"),
+        origin=_origin(config),
         ancestry=_LITE0 if config["pretrained"] == "lite0" else "",
         parameters=f"stride {config['stride']}, crops of {config['image_size']} px",
         classes=len(results["classes"]),
@@ -75,6 +75,12 @@ def model_card(results: dict[str, Any]) -> str:
         board_groups=test["datasets"].get("DeepPCB", {}).get("groups", 0),
         unknown=_unknown(test["unknown"]),
     )
+
+
+def _origin(config: dict[str, Any]) -> str:
+    earlier = "trained on from an earlier model" if config["weights"] else "trained from scratch"
+    first = _ORIGINS.get(config["pretrained"])
+    return f"{first}, by way of an earlier model" if first and config["weights"] else first or earlier
 
 
 def training_command(config: dict[str, Any]) -> str:

@@ -44,7 +44,8 @@ class TrainConfig:
         weight_decay: of AdamW, on weights of more than one dimension.
         ema_decay: of the averaged weights that are validated and kept.
         patience: epochs without a better validation score before the run ends; 0 never ends early.
-        pretrained: ``none``, ``imagenet`` (a download) or ``lite0`` (a package; ``efficientnet-b0`` only).
+        pretrained: ``none``, ``imagenet`` (a download) or ``lite0`` (a package; ``efficientnet-b0`` only);
+            beside ``weights``, what those began with, which the model card then says.
         weights: file to start from.
         map_loss: weight of the per-cell loss beside the image's own.
         implants: pictures with a planted flaw made of each good training image; 0 makes none.

@@ -147,12 +147,12 @@ def fit(
     metadata = initial_metadata(config, manifest)
     train, validation = manifest.split("train"), real_samples(manifest.split("val"))
     net = build(config.backbone, len(metadata.classes), config.stride, config.head)
-    if config.pretrained == "imagenet":
+    if config.weights:
+        load_weights(net, config.weights)
+    elif config.pretrained == "imagenet":
         load_imagenet(net, config.backbone)
     elif config.pretrained == "lite0":
         load_lite0(net, config.backbone)
-    if config.weights:
-        load_weights(net, config.weights)
 
     if config.implants and not config.finish:
         train = train + implant(train, folder / "implants", config.seed, config.implants, log.info)
@@ -166,7 +166,7 @@ def fit(
         DataLoader(wholes, batch_size=1, collate_fn=one_by_one, num_workers=0),
     )
     goes_on = config.finish or (config.resume and last.is_file())
-    if config.pretrained == "lite0" and not goes_on:
+    if config.pretrained == "lite0" and not config.weights and not goes_on:
         # Its batch norms expect another activation and other pictures; frozen ones would stay wrong.
         update_bn((batch["image"] for batch in islice(loaders[0], NORM_BATCHES)), net)
     module = Classifier(
