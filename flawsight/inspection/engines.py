@@ -234,9 +234,9 @@ def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Waiting threads spin during a run, which saves a tenth of it, but not after it: then the cores belong
-    # to the picture that is being decoded or drawn.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    # Threads that spin while they wait take the cores from the picture that is being decoded or drawn, also
+    # if they only do so during a run: one client gains a tenth, many lose as much.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors only; they are raised anyway
     options.enable_mem_pattern = (
         False  # pictures have many sizes, and a memory plan for each is kept for good

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import cv2
@@ -13,7 +11,6 @@ from numpy.typing import NDArray
 
 from flawsight import imaging
 from flawsight.errors import RecordError
-from flawsight.inspection.engines import cores
 from flawsight.inspection.explain import edges
 from flawsight.inspection.result import Box, Heatmap, Inspection
 from flawsight.taxonomy import describe
@@ -60,16 +57,13 @@ def encode_pictures(inspection: Inspection, upload: bytes = b"") -> dict[str, by
     not measured, and ``heat_layer`` is PNG, for it is transparent.
     """
     pixels, levels = inspection.pixels, _heat_levels(inspection)
-    draw: dict[str, Callable[[], bytes]] = {
-        "original": lambda: upload if imaging.shows_as_is(upload) else _encode_original(pixels),
-        "heatmap": lambda: imaging.encode_jpeg(_blend(pixels, levels), JPEG_QUALITY),
-        "heat_layer": lambda: imaging.encode_indexed_png(levels, _palette()),
-        "boxes": lambda: imaging.encode_jpeg(draw_boxes(pixels, inspection.boxes), JPEG_QUALITY),
-        "edges": lambda: imaging.encode_jpeg(draw_edges(inspection), JPEG_QUALITY),
+    return {
+        "original": upload if imaging.shows_as_is(upload) else _encode_original(pixels),
+        "heatmap": imaging.encode_jpeg(_blend(pixels, levels), JPEG_QUALITY),
+        "heat_layer": imaging.encode_indexed_png(levels, _palette()),
+        "boxes": imaging.encode_jpeg(draw_boxes(pixels, inspection.boxes), JPEG_QUALITY),
+        "edges": imaging.encode_jpeg(draw_edges(inspection), JPEG_QUALITY),
     }
-    # OpenCV draws and encodes outside of Python's lock; the network has just left the cores.
-    drawn = {name: _painters().submit(one) for name, one in draw.items()}
-    return {name: picture.result() for name, picture in drawn.items()}
 
 
 def encode_layer(heatmap: Heatmap) -> bytes:
@@ -192,12 +186,6 @@ def _blend(image: Pixels, levels: Pixels) -> Pixels:
 def _encode_original(pixels: Pixels) -> bytes:
     large = pixels.shape[0] * pixels.shape[1] > LOSSLESS_PIXELS
     return imaging.encode_jpeg(pixels) if large else imaging.encode_png(pixels)
-
-
-@cache
-def _painters() -> ThreadPoolExecutor:
-    """Threads for all inspections together."""
-    return ThreadPoolExecutor(cores(), "painter")
 
 
 @cache
