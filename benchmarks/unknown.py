@@ -25,6 +25,7 @@ from flawsight.data.samples import IMAGE_SUFFIXES
 from flawsight.data.whole import sample_pixels
 from flawsight.imaging import read_image
 from flawsight.inspection.engines import Engine, load_engine
+from flawsight.inspection.familiarity import KnownParts, summaries
 from flawsight.learning.fit import real_samples
 from flawsight.learning.unknown import DIRECTIONS, FOREIGN, representative
 from flawsight.preprocessing import prepare
@@ -35,18 +36,18 @@ MOST = 100  # pictures of one folder
 
 
 def read(engine: Engine, pictures: Iterable[NDArray[np.uint8]]) -> tuple[Float, Float]:
-    """Mean-pooled features (N, C) and logits (N, K)."""
+    """Summaries of features (N, 2, C) and logits (N, K)."""
     vectors, logits = [], []
     for picture in pictures:
         values, _ = prepare(picture, engine.metadata.preprocessing)
         answer, features = engine.run(values[None])
-        vectors.append(features[0].mean((1, 2)))
+        vectors.append(summaries(features[0]))
         logits.append(answer[0])
     return np.stack(vectors).astype(float), np.stack(logits).astype(float)
 
 
 def detectors(train: Float, names: NDArray[np.str_]) -> dict[str, Callable[[Float, Float], Float]]:
-    """Name to a function of features and logits that grows with foreignness."""
+    """Name to a function of mean-pooled features and logits that grows with foreignness."""
     classes = np.unique(names)
     means = np.stack([train[names == name].mean(0) for name in classes])
     spread = (train - means[np.searchsorted(classes, names)]).std(0)
@@ -100,7 +101,21 @@ def main(data: tuple[Path, ...], foreign: tuple[Path, ...]) -> None:
     heads = ("detector", *(f"AUROC, {kind}" for kind in others), "caught", "parts called unknown")
     print("| " + " | ".join(heads) + " |")
     print("|" + "---|" * len(heads))
-    for name, score in detectors(read_splits["train"][0], names).items():
+    train = read_splits["train"][0]
+    of_mean, of_field = detectors(train[:, 0], names), detectors(train[:, 1], names)
+    scores: dict[str, Callable[[Float, Float], Float]] = {
+        name: lambda v, z, score=score: score(v[:, 0], z) for name, score in of_mean.items()
+    }
+    scores |= {
+        f"quietest field: {name}": lambda v, z, score=score: score(v[:, 1], z)
+        for name, score in of_field.items()
+        if name.startswith(("residual", "…"))
+    }
+    if known_parts := KnownParts.of(engine.metadata):
+        scores["shipped: the farther of mean and quietest field"] = lambda v, z: np.array(
+            [known_parts.farthest(vectors.astype(np.float32)) for vectors in v]
+        )
+    for name, score in scores.items():
         known = score(*read_splits["test"])
         limit = np.quantile(score(*read_splits["val"]), 0.99)
         far = {kind: score(*values) for kind, values in others.items()}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flawsight.data.samples import LabelledBox, Sample
 from flawsight.imaging import encode_png
-from flawsight.inspection.familiarity import KnownParts
+from flawsight.inspection.familiarity import KnownParts, Plane, summaries
 from flawsight.inspection.operating import clopper_pearson
 from flawsight.inspection.tiny import METADATA, TinyEngine
 from flawsight.learning import scales
@@ -132,9 +132,9 @@ def test_the_truth_of_a_region_is_cut_from_its_board(tmp_path: Path) -> None:
     assert truth_mask(replace(sample, boxes=()), (160, 160)) is None
 
 
-def test_a_part_is_foreign_by_its_direction_or_by_its_distance() -> None:
+def test_a_vector_is_foreign_by_its_direction_or_by_its_distance() -> None:
     mean, basis = np.zeros(4, np.float32), np.eye(4, dtype=np.float32)[:2]
-    known = KnownParts(mean, basis, limit=0.5, scale=4.0)
+    known = KnownParts((Plane(mean, basis, scale=4.0),), limit=0.5)
 
     def distance(*vector: float) -> float:
         return known.distance(np.array(vector, np.float32)[:, None, None])
@@ -144,7 +144,28 @@ def test_a_part_is_foreign_by_its_direction_or_by_its_distance() -> None:
     assert distance(0.3, 0, 0.4, 0) == pytest.approx(0.8)  # points away, though not far
     assert distance(300, 0, 4, 0) == pytest.approx(1.0)  # far away, though nearly along the plane
     again = KnownParts.of(replace(METADATA, feature_stats=known.to_dict()))
-    assert again is not None and again.scale == 4
+    assert again is not None and again.limit == 0.5 and again.planes[0].scale == 4
+
+
+def test_a_part_is_summed_up_by_its_mean_and_its_quietest_field() -> None:
+    features = np.random.default_rng(4).normal(size=(3, 9, 6)).astype(np.float32)
+    mean, quietest = summaries(features)
+    assert mean == pytest.approx(features.mean(axis=(1, 2)), abs=1e-6)
+    rows, columns = [(0, 2), (2, 4), (4, 6), (6, 9)], [(0, 1), (1, 3), (3, 4), (4, 6)]
+    fields = [features[:, a:b, c:d].mean(axis=(1, 2)) for a, b in rows for c, d in columns]
+    assert quietest == pytest.approx(np.min(fields, axis=0), abs=1e-6)
+    one_cell = summaries(features[:, :1, :1])
+    assert one_cell[0] == pytest.approx(one_cell[1])
+
+
+def test_a_picture_is_as_foreign_as_its_most_foreign_summary() -> None:
+    flat = Plane(np.zeros(2, np.float32), np.array([[1, 0]], np.float32))
+    known = KnownParts((flat, replace(flat, reach=0.5)), limit=1.0)
+    even = np.zeros((2, 4, 4), np.float32)
+    even[0] = 1
+    assert known.distance(even) == 0
+    even[1, 0, 0] = -1  # hardly seen in the mean, plain in its own field
+    assert known.distance(even) == pytest.approx(2 * 2**-0.5, rel=0.01)
 
 
 def test_few_known_parts_leave_room_for_the_next_one() -> None:

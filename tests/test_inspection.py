@@ -19,7 +19,7 @@ from flawsight.imaging import encode_png, sha256
 from flawsight.inspection import explain
 from flawsight.inspection.decide import answer, judge
 from flawsight.inspection.engines import HEAD_KEY, Head, load_engine
-from flawsight.inspection.familiarity import KnownParts
+from flawsight.inspection.familiarity import KnownParts, Plane
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.pictures import draw_boxes, draw_pictures
 from flawsight.inspection.result import Box
@@ -387,7 +387,7 @@ def test_foreign_picture_is_unknown_and_gets_no_box(good_part: Image) -> None:
     _, features = engine.run(prepare(good_part, METADATA.preprocessing)[0][None])
     known = features[0].mean(axis=(1, 2))
     direction = known / np.linalg.norm(known)
-    stats = KnownParts(np.zeros_like(known), direction[None], 0.2).to_dict()
+    stats = KnownParts((Plane(np.zeros_like(known), direction[None]),), 0.2).to_dict()
     inspector = Inspector(replace(engine, metadata=replace(METADATA, feature_stats=stats)))
     assert inspector.inspect(good_part, name="x").verdict == "accept"
     stripes = np.zeros_like(good_part)

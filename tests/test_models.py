@@ -24,7 +24,7 @@ from web_client import close, cracked, encoded, post_file, settings_in, surface,
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
-from flawsight.inspection.familiarity import KnownParts
+from flawsight.inspection.familiarity import KnownParts, Plane
 from flawsight.inspection.library import Library
 from flawsight.inspection.operating import Costs, Curves, clopper_pearson
 from flawsight.inspection.tiny import METADATA
@@ -418,7 +418,8 @@ def test_mcnemar_is_the_exact_binomial_test(b: int, c: int, p: float) -> None:
 
 def familiar(name: str, directions: int) -> ModelMetadata:
     """A model that has seen every part with two directions, and none with 0."""
-    known = KnownParts(np.zeros(2, np.float32), np.eye(2, dtype=np.float32)[:directions], 0.5)
+    plane = Plane(np.zeros(2, np.float32), np.eye(2, dtype=np.float32)[:directions])
+    known = KnownParts((plane,), 0.5)
     return lenient(name, feature_stats=known.to_dict())
 
 

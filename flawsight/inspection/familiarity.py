@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,29 +16,73 @@ from flawsight.errors import ModelError
 from flawsight.inspection.engines import Float
 from flawsight.metadata import ModelMetadata
 
-KIND = "subspace"
+KIND = "planes"
+FIELDS = 4  # each way, into which a picture is divided
 
 
 @dataclass(frozen=True)
-class KnownParts:
-    """Where the features of known parts lie: near a plane through their mean.
+class Plane:
+    """A plane near which the vectors of known parts lie.
 
-    A picture is as foreign as its feature vector lies away from that plane: the residual of Wang et al.,
+    A picture is as foreign as its vector lies away from the plane: the residual of Wang et al.,
     "ViM: Out-of-distribution with virtual-logit matching", CVPR 2022. Photographs of other things are told
     best by the residual's share of the vector's length, blank and noisy pictures by the residual itself;
     the larger of the two counts, on one scale.
 
     Attributes:
-        mean: (C,) mean feature vector of known parts.
+        mean: (C,) mean vector of known parts.
         basis: (M, C) orthonormal directions in which known parts differ.
-        limit: a picture farther than this is foreign.
+        reach: how far known parts lie.
         scale: length of a residual that counts as 1, like a vector at a right angle to the plane.
     """
 
     mean: NDArray[np.float32]
     basis: NDArray[np.float32]
-    limit: float
+    reach: float = 1.0
     scale: float = math.inf
+
+    def distance(self, vector: Float) -> float:
+        """How foreign a vector (C,) is: 0 in the plane, 1 as far as known parts lie."""
+        angle, residual = self.measures(vector)
+        return max(angle, residual / self.scale) / self.reach
+
+    def measures(self, vector: Float) -> tuple[float, float]:
+        """Of a vector (C,): sine of its angle to the plane, 0..1, and the length of its residual."""
+        away = vector - self.mean
+        length = float(np.linalg.norm(away))
+        if length == 0:
+            return 0.0, 0.0
+        residual = float(np.linalg.norm(away - (away @ self.basis.T) @ self.basis))
+        return min(1.0, residual / length), residual
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``of`` reads: JSON, the basis as base64 of float16, whose error is far below the reach's."""
+        return {
+            "mean": np.round(self.mean, 5).tolist(),
+            "basis": b64encode(self.basis.astype(np.float16).tobytes()).decode(),
+            "reach": round(self.reach, 6),
+            **({"scale": round(self.scale, 6)} if math.isfinite(self.scale) else {}),
+        }
+
+    @classmethod
+    def of(cls, stats: dict[str, Any]) -> Plane:
+        """The plane that ``to_dict`` described."""
+        mean = np.array(stats["mean"], np.float32)
+        basis = np.frombuffer(b64decode(stats["basis"]), np.float16).reshape(-1, len(mean))
+        return cls(mean, basis.astype(np.float32), float(stats["reach"]), float(stats.get("scale", math.inf)))
+
+
+@dataclass(frozen=True)
+class KnownParts:
+    """What known parts look like to the network, by each of the ``summaries`` of a picture's features.
+
+    Attributes:
+        planes: one for each row of ``summaries``, from the first.
+        limit: a picture farther than this from any of them is foreign.
+    """
+
+    planes: tuple[Plane, ...]
+    limit: float
 
     @classmethod
     def of(cls, metadata: ModelMetadata) -> KnownParts | None:
@@ -55,35 +101,45 @@ class KnownParts:
                 found=stats.get("kind"),
                 known=KIND,
             )
-        basis = np.frombuffer(b64decode(stats["basis"]), np.float16).reshape(-1, len(stats["mean"]))
-        return cls(
-            np.array(stats["mean"], np.float32),
-            basis.astype(np.float32),
-            float(stats["threshold"]),
-            float(stats.get("scale", math.inf)),
-        )
+        return cls(tuple(Plane.of(plane) for plane in stats["planes"]), float(stats["limit"]))
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``of`` reads: JSON, the basis as base64 of float16, whose error is far below the limit's."""
-        return {
-            "kind": KIND,
-            "mean": np.round(self.mean, 5).tolist(),
-            "basis": b64encode(self.basis.astype(np.float16).tobytes()).decode(),
-            "threshold": round(self.limit, 6),
-            **({"scale": round(self.scale, 6)} if math.isfinite(self.scale) else {}),
-        }
+        """What ``of`` reads, as JSON."""
+        planes = [plane.to_dict() for plane in self.planes]
+        return {"kind": KIND, "limit": round(self.limit, 6), "planes": planes}
 
     def distance(self, features: Float) -> float:
-        """How foreign features (C, h, w) are, 0 for those in the plane; to be compared with ``limit``."""
-        angle, residual = self.measures(features)
-        return max(angle, residual / self.scale)
+        """How foreign features (C, h, w) are, 0 for those in all planes; to be compared with ``limit``."""
+        return self.farthest(summaries(features))
 
-    def measures(self, features: Float) -> tuple[float, float]:
-        """Of the mean-pooled vector of features (C, h, w): sine of its angle to the plane, 0..1, and the
-        length of its residual."""
-        away = features.mean(axis=(1, 2), dtype=np.float32) - self.mean
-        length = float(np.linalg.norm(away))
-        if length == 0:
-            return 0.0, 0.0
-        residual = float(np.linalg.norm(away - (away @ self.basis.T) @ self.basis))
-        return min(1.0, residual / length), residual
+    def farthest(self, vectors: Float) -> float:
+        """How far the farthest of the vectors (N, C) lies from its plane."""
+        pairs = zip(self.planes, vectors, strict=False)
+        return max(plane.distance(vector) for plane, vector in pairs)
+
+
+def summaries(features: Float) -> NDArray[np.float32]:
+    """Two vectors (2, C) of features (C, h, w): the mean, and the least that any field of the picture has.
+
+    The second tells noise and blanks from parts: what parts have everywhere is missing there, what they have
+    in one place is spread out.
+    """
+    channels, height, width = features.shape
+    fields = features.reshape(channels, -1) @ _fields(height, width)  # (C, FIELDS**2)
+    return np.stack([features.mean(axis=(1, 2)), fields.min(axis=1)]).astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _fields(height: int, width: int) -> NDArray[np.float32]:
+    """Weights (h * w, fields) that make of cells (h * w) the mean of each field."""
+    rows, columns = (_parts(side) for side in (height, width))
+    return np.ascontiguousarray(np.kron(rows, columns).T)
+
+
+def _parts(side: int) -> NDArray[np.float32]:
+    """Weights (parts, side) that average consecutive parts of a side."""
+    edges = np.linspace(0, side, min(FIELDS, side) + 1).astype(int)
+    weights = np.zeros((len(edges) - 1, side), np.float32)
+    for part, (start, end) in enumerate(pairwise(edges)):
+        weights[part, start:end] = 1 / (end - start)
+    return weights

@@ -16,6 +16,7 @@ from flawsight.data.whole import sample_pixels
 from flawsight.inspection import explain
 from flawsight.inspection.decide import answer, calibrated
 from flawsight.inspection.engines import Engine, Float
+from flawsight.inspection.familiarity import summaries
 from flawsight.inspection.operating import Costs, choose_thresholds
 from flawsight.learning.localisation import as_tuple, iou, mask_boxes, truth_mask
 from flawsight.learning.scores import (
@@ -46,7 +47,7 @@ class Reading:
     logits: Float  # (K,)
     scores: Float  # (K, h, w), real cells only
     full_scores: Float  # (K, h', w'), padding included
-    vector: Float  # (C,) mean-pooled features
+    summaries: Float  # (2, C) of the features, see ``familiarity.summaries``
     placement: Placement
 
 
@@ -64,7 +65,7 @@ def read_samples(engine: Engine, samples: Sequence[Sample]) -> list[Reading]:
                 logits,
                 explain.real_cells(scores, placement, meta.stride),
                 scores,
-                features.mean((1, 2)),
+                summaries(features),
                 placement,
             )
         )

@@ -17,13 +17,14 @@ from sklearn.metrics import roc_auc_score
 
 from flawsight.data.generate import draw_foreign
 from flawsight.data.samples import Sample
-from flawsight.inspection.familiarity import KnownParts
+from flawsight.inspection.engines import Float
+from flawsight.inspection.familiarity import KnownParts, Plane
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.operating import clopper_pearson
 from flawsight.learning.calibrate import Reading, read_samples
 
 KNOWN_SHARE = 0.99  # of validation parts that must stay within the limit
-DIRECTIONS = 64  # in which known parts may differ; docs/experiments.md compares
+DIRECTIONS = 64  # in which the means of known parts may differ, and half as many for their fields
 PER_CLASS = 40  # training samples of a class that are enough to know it
 FOREIGN = 200  # drawn images that measure the detector
 
@@ -47,18 +48,33 @@ def feature_statistics(train: Sequence[Reading], validation: Sequence[Reading]) 
     Empty where there are too few training samples or channels, or all parts look the same to the network: a
     plane through every point tells nothing.
     """
-    vectors = np.stack([reading.vector for reading in train])  # (N, C)
-    directions = min(DIRECTIONS, len(vectors) // 4, vectors.shape[1] // 2)
+    found = np.stack([reading.summaries for reading in train])  # (N, 2, C)
+    directions = min(DIRECTIONS, len(found) // 4, found.shape[2] // 2)
     if directions < 1:
         return {}
-    plane = PCA(directions, random_state=0).fit(vectors)
-    known = KnownParts(plane.mean_.astype(np.float32), plane.components_.astype(np.float32), 1.0)
-    vectors = np.stack([reading.vector for reading in validation])[:, :, None, None]
-    angle, residual = reach(np.array([known.measures(vector) for vector in vectors]))
-    if angle > 0:  # both measures reach the limit for equally many known parts
-        known = replace(known, scale=float(residual / angle))
-    limit = float(reach(np.array([known.distance(vector) for vector in vectors])))
-    return replace(known, limit=limit).to_dict() if limit > 1e-5 else {}
+    others = np.stack([reading.summaries for reading in validation])
+    planes = [
+        _plane(found[:, kind], others[:, kind], most)
+        for kind, most in enumerate((directions, max(1, directions // 2)))
+    ]
+    known = KnownParts(tuple(plane for plane in planes if plane is not None), 1.0)
+    if len(known.planes) < len(planes):
+        return {}
+    far = [
+        max(plane.distance(v) for plane, v in zip(known.planes, vectors, strict=True)) for vectors in others
+    ]
+    return replace(known, limit=float(reach(np.array(far)))).to_dict()
+
+
+def _plane(train: Float, validation: Float, directions: int) -> Plane | None:
+    """The plane of vectors (N, C); ``None`` where all of them look the same."""
+    fitted = PCA(directions, random_state=0).fit(train)
+    plane = Plane(fitted.mean_.astype(np.float32), fitted.components_.astype(np.float32))
+    angle, residual = reach(np.array([plane.measures(vector) for vector in validation]))
+    if angle > 0:  # both measures reach as far for equally many known parts
+        plane = replace(plane, scale=float(residual / angle))
+    far = float(reach(np.array([plane.distance(vector) for vector in validation])))
+    return replace(plane, reach=far) if far > 1e-5 else None
 
 
 def reach(far: NDArray[np.float64]) -> NDArray[np.float64]:
