@@ -10,7 +10,8 @@ from pypdf import PdfReader
 from web_client import cracked, encoded, post_file, token
 
 from flawsight.records import Store
-from flawsight.records.lots import Lots, Terms
+from flawsight.records.lot import Terms
+from flawsight.records.lots import Lots
 
 PART = {
     "part_number": "MT-4711",

@@ -16,7 +16,8 @@ from pypdf import PdfReader
 from web_client import close, encoded, post_file, surface, tiny_app, token
 
 from flawsight.records import Accounts, Store
-from flawsight.records.lots import Disposal, Lot, Lots, Terms
+from flawsight.records.lot import Disposal, Lot, Terms
+from flawsight.records.lots import Lots
 from flawsight.records.retention import Retention, Rule
 from flawsight.records.reviews import Answer, Reviews
 

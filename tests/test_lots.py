@@ -16,16 +16,8 @@ from flawsight.errors import NotFound
 from flawsight.inspection.result import Box
 from flawsight.records import Store
 from flawsight.records.assessment import Assessment, Figures, Look, assess, plans
-from flawsight.records.lots import (
-    DEFAULT_LIMITS,
-    BadLot,
-    Disposal,
-    Lot,
-    LotConflict,
-    LotFilter,
-    Lots,
-    Terms,
-)
+from flawsight.records.lot import DEFAULT_LIMITS, BadLot, Disposal, Lot, LotConflict, LotFilter, Terms
+from flawsight.records.lots import Lots
 from flawsight.records.pchart import Sampled, p_chart
 from flawsight.records.retention import Retention, Rule
 from flawsight.records.reviews import Answer, Reviews

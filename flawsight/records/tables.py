@@ -185,8 +185,8 @@ class LotRow(Base):
     size: Mapped[int]
     level: Mapped[str] = mapped_column(String(3))
     limits: Mapped[dict[str, str]] = mapped_column(JSON)  # severity to AQL, as the tables write it
-    drawn: Mapped[str] = mapped_column(String(16))  # one of lots.DRAWN
-    state: Mapped[str] = mapped_column(String(16), index=True)  # one of lots.STATES
+    drawn: Mapped[str] = mapped_column(String(16))  # one of lot.DRAWN
+    state: Mapped[str] = mapped_column(String(16), index=True)  # one of lot.STATES
 
     # A number may come again, but only one lot of that number is open at a time.
     __table_args__ = (Index("uq_lots_open", "number", unique=True, sqlite_where=text("state = 'open'")),)

@@ -30,7 +30,7 @@ from flawsight.records.assessment import (
     Row,
 )
 from flawsight.records.links import Head
-from flawsight.records.lots import DISPOSITIONS, STATES, Event, Lot, event_words
+from flawsight.records.lot import DISPOSITIONS, STATES, Event, Lot, event_words
 from flawsight.records.record import Record
 from flawsight.records.sampling import NONE_ALLOWED
 from flawsight.reporting import style

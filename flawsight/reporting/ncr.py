@@ -14,7 +14,7 @@ from flawsight.i18n import gettext as _
 from flawsight.i18n import marked, ngettext, number
 from flawsight.records.assessment import SEVERITY_WORDS, Assessment, Part
 from flawsight.records.links import Head
-from flawsight.records.lots import Lot
+from flawsight.records.lot import Lot
 from flawsight.records.record import Record
 from flawsight.reporting import style
 from flawsight.reporting.drawings import ruled_blank

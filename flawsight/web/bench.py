@@ -10,7 +10,8 @@ from flask import Blueprint, make_response, redirect, render_template, request, 
 from werkzeug.wrappers import Response
 
 from flawsight.i18n import marked
-from flawsight.records.lots import STATES, LotFilter, Lots
+from flawsight.records.lot import STATES, LotFilter
+from flawsight.records.lots import Lots
 from flawsight.records.record import CONTEXT
 from flawsight.web.auth import current_user
 from flawsight.web.products import choices

@@ -11,7 +11,8 @@ from werkzeug.wrappers import Response
 from flawsight.errors import NotFound
 from flawsight.inspection.pictures import edge_layer, truth_layer
 from flawsight.records.issued import issue
-from flawsight.records.lots import STATES, Lots
+from flawsight.records.lot import STATES
+from flawsight.records.lots import Lots
 from flawsight.records.reviews import Reviews
 from flawsight.records.search import History
 from flawsight.reporting import build_report

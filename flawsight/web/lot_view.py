@@ -18,7 +18,7 @@ from flawsight.records.assessment import (
     Part,
     Row,
 )
-from flawsight.records.lots import DISPOSITIONS, DRAWN, STATES, Event, Lot, Summary, event_words
+from flawsight.records.lot import DISPOSITIONS, DRAWN, STATES, Event, Lot, Summary, event_words
 from flawsight.records.pchart import USUAL, PChart
 from flawsight.records.sampling import NONE_ALLOWED
 from flawsight.reporting.drawings import percent

@@ -13,7 +13,7 @@ from flawsight.i18n import gettext as _
 from flawsight.i18n import ngettext
 from flawsight.records.assessment import PART_WORDS, SEVERITIES, SEVERITY_WORDS, Assessment
 from flawsight.records.issued import issue
-from flawsight.records.lots import (
+from flawsight.records.lot import (
     DEFAULT_LIMITS,
     DISPOSITIONS,
     DRAWN,
@@ -24,9 +24,9 @@ from flawsight.records.lots import (
     Lot,
     LotConflict,
     LotFilter,
-    Lots,
     Terms,
 )
+from flawsight.records.lots import Lots
 from flawsight.records.pchart import p_chart
 from flawsight.records.sampling import LARGEST_LOT, LEVELS, LIMITS, BadPlan
 from flawsight.reporting.lot_report import build_lot_report

@@ -7,7 +7,8 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request, url_for
 
 from flawsight.records.assessment import Assessment
-from flawsight.records.lots import BadLot, Lot, Lots
+from flawsight.records.lot import BadLot, Lot
+from flawsight.records.lots import Lots
 from flawsight.records.pchart import p_chart
 from flawsight.web import lots as pages
 from flawsight.web.auth import requires

@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, Page
 from web_client import cracked, encoded, post_file, surface, tiny_app
 
 from flawsight.records import Accounts
-from flawsight.records.lots import Disposal, Lots, Terms
+from flawsight.records.lot import Disposal, Terms
+from flawsight.records.lots import Lots
 
 AXE = Path(__file__).with_name("axe") / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
