@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256 as hasher
 from pathlib import Path
@@ -25,9 +25,20 @@ from sqlalchemy import String, cast, func, select, type_coerce
 from sqlalchemy.orm import Session, aliased
 
 from flawsight.errors import FlawsightError
-from flawsight.i18n import gettext, marked
 from flawsight.records import links
 from flawsight.records.catalogue import searched
+from flawsight.records.findings import (
+    ANSWER,
+    GOLDEN_CHECK,
+    GOLDEN_PART,
+    INSPECTION,
+    NAMES,
+    OTHER,
+    SAME,
+    STATE,
+    UNREADABLE,
+    Finding,
+)
 from flawsight.records.links import COVERED, GENESIS, Head
 from flawsight.records.record import seal
 from flawsight.records.store import UPLOAD, UPLOAD_NAME, Store
@@ -48,49 +59,6 @@ CHUNK = 500  # links read at once
 LISTED = 1_000  # findings that are named; the rest are counted
 HASHING = 2  # files hashed at once
 _BLOCK = 2**20
-
-# What can be found, and how it is said.
-TEXTS = {
-    "empty": marked("The chain is gone: it has no link at all."),
-    "link_missing": marked("Links %(first)s to %(last)s of the chain are missing."),
-    "link_altered": marked("Link %(link)s of the chain was altered: its hash does not fit what it says."),
-    "link_order": marked(
-        "Link %(link)s does not follow the one before it: links were exchanged or rewritten."
-    ),
-    "altered": marked("%(noun)s %(id)s was altered: %(how)s."),
-    "missing": marked("%(noun)s %(id)s is missing, and no rule removed it."),
-    "inserted": marked("%(noun)s %(id)s was inserted: the chain has no link for it."),
-    "back": marked("%(noun)s %(id)s was deleted by a rule, but it is there again."),
-    "unlisted": marked("%(noun)s %(id)s is filed, but the history does not list it."),
-    "search": marked("%(noun)s %(id)s is listed with something else than was filed: %(how)s."),
-    "number": marked("%(first)s to %(last)s were given as numbers, but the chain does not know them."),
-    "file_altered": marked("%(noun)s %(id)s: the file %(how)s was altered."),
-    "file_missing": marked("%(noun)s %(id)s: the file %(how)s is missing."),
-    "files_altered": marked(
-        "%(noun)s %(id)s: one of its pictures or its answer was altered. It was filed before the chain "
-        "began, so which one is not known."
-    ),
-    "head": marked(
-        "The chain does not hold the head %(id)s: it was cut off or rebuilt since that head was kept."
-    ),
-}
-INSPECTION = marked("Inspection")
-_NAMES = {
-    "review": marked("Answer"), "deletion": marked("Record of deletion"), "lot": marked("Entry of a lot"),
-    "model": marked("Change of models"),
-}  # fmt: skip
-GOLDEN_PART = marked("Golden part")
-GOLDEN_CHECK = marked("Check of golden parts")
-ANSWER = marked("the answer of the model")
-UNREADABLE = marked("what was filed cannot be read")
-OTHER = marked("it does not say what was filed")
-STATE = marked("state of review")
-_SAME = {
-    "number": marked("its number"),
-    "created_at": marked("the moment of filing"),
-    "image_sha256": marked("the hash of the image"),
-    "record_sha256": marked("the seal of the record"),
-}
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # "records" or "files", done, total
 _TABLES: dict[str, Any] = {
@@ -118,37 +86,6 @@ class BadHead(FlawsightError):
 
     code = "bad_head"
     status = 400
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is not as it was filed; ``kind`` is a key of ``TEXTS``, ``link`` the link concerned."""
-
-    kind: str
-    link: int | None = None
-    values: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def text(self) -> str:
-        """In English."""
-        return TEXTS[self.kind] % {"link": self.link, **self.values}
-
-    def said(self) -> str:
-        """In the reader's language."""
-        values = {
-            key: ", ".join(gettext(part) for part in value.split(", ")) if key in ("noun", "how") else value
-            for key, value in self.values.items()
-        }
-        return gettext(TEXTS[self.kind]) % {"link": self.link, **values}
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"kind": self.kind, "link": self.link, "text": self.text, **self.values}
-
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Finding:
-        """The inverse of ``to_dict``."""
-        said = {key: text for key, text in value.items() if key not in ("kind", "link", "text")}
-        return cls(value["kind"], value["link"], said)
 
 
 @dataclass(frozen=True)
@@ -412,14 +349,14 @@ def _check_inspection(link: Any, content: dict[str, Any], row: Any) -> Iterator[
     if row is None:
         yield Finding("missing", link.seq, what)
         return
-    now = {name: getattr(row, name) for name in _SAME}
+    now = {name: getattr(row, name) for name in SAME}
     wrong = []
     try:
         data = json.loads(row.data)
         now["created_at"] = _moment(row.created_at).isoformat(timespec="microseconds")
         if links.sha256(data) != content["answer_sha256"]:
             wrong.append(ANSWER)
-        wrong += [words for name, words in _SAME.items() if now[name] != content[name]]
+        wrong += [words for name, words in SAME.items() if now[name] != content[name]]
     except (ValueError, TypeError):
         wrong = [UNREADABLE]
     if wrong:
@@ -434,7 +371,7 @@ def _check_inspection(link: Any, content: dict[str, Any], row: Any) -> Iterator[
 
 
 def _check_other(link: Any, content: dict[str, Any], row: Any) -> list[Finding]:
-    what = _named(link.ref, _NAMES[link.kind])
+    what = _named(link.ref, NAMES[link.kind])
     if row is None:
         return [Finding("missing", link.seq, what)]
     try:
@@ -509,7 +446,7 @@ def _inserted(session: Session) -> Iterator[Finding]:
     for kind, table in _TABLES.items():
         without = ~linked.where(LinkRow.ref == cast(table.id, String), LinkRow.kind == kind).exists()
         for row_id in session.scalars(select(table.id).where(without).order_by(table.id)):
-            yield Finding("inserted", None, _named(str(row_id), _NAMES[kind]))
+            yield Finding("inserted", None, _named(str(row_id), NAMES[kind]))
 
 
 def _inserted_golden(session: Session, walk: _Walk) -> Iterator[Finding]:

@@ -39,7 +39,14 @@ from flawsight.reporting.drawings import (
 )
 from flawsight.reporting.layout import Cell, describe_file, footer, heading, moment, table
 from flawsight.reporting.style import CONTENT_HEIGHT, CONTENT_WIDTH, paragraph, safe, shown
-from flawsight.taxonomy import ClassInfo, describe
+from flawsight.reporting.words import (
+    NOT_RECORDED,
+    next_step,
+    rate_with_interval,
+    severity_words,
+    verdict_word,
+)
+from flawsight.taxonomy import describe
 
 REVISION = 1
 MAX_BOX_ROWS = 12
@@ -57,7 +64,6 @@ FIELDS = (
     (marked("Inspector"), ("inspector",)),
 )
 RATIONALE_SHOWN = 700  # characters; the page has no room for more, the history keeps all
-NOT_RECORDED = marked("not recorded in this model file")
 
 
 def build_report(record: Record, review: Review | None = None, head: Head | None = None) -> bytes:
@@ -285,37 +291,6 @@ def _words(data: Mapping[str, Any]) -> Table:
 
 def _capital(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
-
-
-def verdict_word(data: Mapping[str, Any], verdict: str = "") -> str:
-    """The verdict of a filed inspection, or another, in capitals: as its product calls it, else as all do."""
-    words = {"accept": _("ACCEPT"), "review": _("REVIEW"), "reject": _("REJECT"), "unknown": _("UNKNOWN")}
-    verdict = verdict or data["verdict"]
-    own = (product_of(data).get("wording") or {}).get(verdict)
-    return _(str(own)).upper() if own else words[verdict]
-
-
-def severity_words(info: ClassInfo) -> str:
-    """How grave the taxonomy takes a defect to be; page and report say the same."""
-    return _("%(severity)s (a starting point; your own criterion decides)", severity=_(info.severity))
-
-
-def next_step(data: Mapping[str, Any], info: ClassInfo) -> str:
-    """What to do now; page and report say the same. May be empty where a product is only named."""
-    if identifies(data):
-        return info.recommended_action if data["verdict"] == "accept" else _("Let a person who knows decide.")
-    match data["verdict"]:
-        case "accept":
-            return _("Release to the next step.") if info.is_defect else info.recommended_action
-        case "unknown":
-            return _(
-                "Hold the part. Check that the right part, the right side and the usual light were in the "
-                "picture, take it again, and let a person decide if the answer stays the same."
-            )
-        case "review":
-            return _("Hold the part until a person has looked at it and decided.")
-        case _:
-            return info.recommended_action if info.is_defect else _("Hold the part and have it reviewed.")
 
 
 def _pictures(record: Record, height: float) -> Table:
@@ -546,29 +521,6 @@ def _method(data: Mapping[str, Any]) -> Table:
 
 def _pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in values.items())
-
-
-def rate_with_interval(metric: Any) -> str:
-    """A rate as ``97.1 % (95 % interval 94.0 % to 98.9 %)``.
-
-    ``metric`` is ``{"value", "low", "high"}``, a bare number, or ``None`` when the model file has none.
-    """
-    match metric:
-        case {
-            "value": float() | int() as value,
-            "low": float() | int() as low,
-            "high": float() | int() as high,
-        }:
-            return _(
-                "%(value)s (95 %% interval %(low)s to %(high)s)",
-                value=percent(value),
-                low=percent(low),
-                high=percent(high),
-            )
-        case {"value": float() | int() as value} | (float() | int() as value):
-            return _("%(value)s (interval not recorded)", value=percent(value))
-        case _:
-            return _(NOT_RECORDED)
 
 
 def _disposition(data: Mapping[str, Any], review: Review | None) -> Table:

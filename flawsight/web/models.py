@@ -29,7 +29,7 @@ from flawsight.inspection.words import product_of
 from flawsight.records import Record
 from flawsight.records.models import BadChange, Change, Limits
 from flawsight.records.shadows import LEAST_PAIRS
-from flawsight.reporting.report import verdict_word
+from flawsight.reporting.words import verdict_word
 from flawsight.taxonomy import describe
 from flawsight.web import model_view as words
 from flawsight.web.answer import display_name, uploaded
@@ -37,6 +37,7 @@ from flawsight.web.auth import current_user, requires
 from flawsight.web.bench import sent_context
 from flawsight.web.fleet import Fleet
 from flawsight.web.service import Service, service
+from flawsight.web.study_view import study_line, study_view
 from flawsight.web.view import headline, spoken_time
 
 LATER = 300  # seconds that a browser keeps a chart
@@ -202,7 +203,7 @@ def side_by_side() -> str:
         "side_by_side.html",
         record=record,
         answers=answers_of(record, study) if record else [],
-        study=study and words.study_line(study),
+        study=study and study_line(study),
         models=len(_asked(it, study)),
         max_mb=f"{it.settings.max_upload_mb:g}",
     )
@@ -302,7 +303,7 @@ def shadowing(fleet: Fleet) -> tuple[str, Change | None]:
 @bp.get("/comparisons")
 def comparisons() -> str:
     found = studies(runs_folder(service()))
-    return render_template("comparisons.html", lines=[words.study_line(study) for study in found])
+    return render_template("comparisons.html", lines=[study_line(study) for study in found])
 
 
 @bp.get("/comparisons/<key>")
@@ -330,7 +331,7 @@ def install_compared(key: str) -> Response:
 
 def _comparison(study: Study, problem: str | None) -> str:
     return render_template(
-        "comparison.html", view=words.study_view(study), networks=list(study.models()), problem=problem
+        "comparison.html", view=study_view(study), networks=list(study.models()), problem=problem
     )
 
 

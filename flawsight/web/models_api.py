@@ -16,6 +16,7 @@ from flawsight.web.auth import requires
 from flawsight.web.history import json_object
 from flawsight.web.security import csrf
 from flawsight.web.service import service
+from flawsight.web.study_view import study_line
 
 bp = Blueprint("models_api", __name__, url_prefix="/api/v1")
 csrf.exempt(bp)
@@ -149,7 +150,7 @@ def shadow() -> Response:
 @bp.get("/comparisons")
 def comparisons() -> Response:
     """The comparisons that were made, latest first."""
-    lines = [words.study_line(study) for study in studies(pages.runs_folder(service()))]
+    lines = [study_line(study) for study in studies(pages.runs_folder(service()))]
     return jsonify(comparisons=[vars(line) for line in lines])
 
 

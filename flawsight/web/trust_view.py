@@ -16,8 +16,8 @@ from flawsight.inspection.result import VERDICTS
 from flawsight.records.agreement import PEOPLE, Agreement
 from flawsight.records.checks import Check
 from flawsight.records.drift import Drift
+from flawsight.records.findings import Finding
 from flawsight.records.golden import REASONS, GoldenPart, State
-from flawsight.records.verify import Finding
 from flawsight.reporting.drawings import percent
 from flawsight.taxonomy import describe
 from flawsight.web.view import spoken_time

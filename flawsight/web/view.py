@@ -18,7 +18,7 @@ from flawsight.records import Record, reviews
 from flawsight.records.record import CONTEXT
 from flawsight.records.reviews import Review
 from flawsight.reporting.drawings import percent
-from flawsight.reporting.report import next_step, rate_with_interval, severity_words, verdict_word
+from flawsight.reporting.words import next_step, rate_with_interval, severity_words, verdict_word
 from flawsight.taxonomy import IDENTIFY, ClassInfo, describe
 
 TIMING_WORDS = {
