@@ -41,7 +41,8 @@ def read(engine: Engine, pictures: Iterable[NDArray[np.uint8]]) -> tuple[Float, 
     for picture in pictures:
         values, _ = prepare(picture, engine.metadata.preprocessing)
         answer, features = engine.run(values[None])
-        vectors.append(summaries(features[0]))
+        found = summaries(features[0])
+        vectors.append(found if len(found) == 2 else np.repeat(found, 2, axis=0))
         logits.append(answer[0])
     return np.stack(vectors).astype(float), np.stack(logits).astype(float)
 

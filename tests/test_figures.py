@@ -154,6 +154,7 @@ def test_a_part_is_summed_up_by_its_mean_and_its_quietest_field() -> None:
     rows, columns = [(0, 2), (2, 4), (4, 6), (6, 9)], [(0, 1), (1, 3), (3, 4), (4, 6)]
     fields = [features[:, a:b, c:d].mean(axis=(1, 2)) for a, b in rows for c, d in columns]
     assert quietest == pytest.approx(np.min(fields, axis=0), abs=1e-6)
+    assert summaries(np.zeros((3, 4, 40), np.float32)).shape == (1, 3)  # too large for fields
     one_cell = summaries(features[:, :1, :1])
     assert one_cell[0] == pytest.approx(one_cell[1])
 

@@ -18,6 +18,7 @@ from flawsight.metadata import ModelMetadata
 
 KIND = "planes"
 FIELDS = 4  # each way, into which a picture is divided
+LARGEST = 36  # cells each way of a picture that is divided; a larger board has fields with nothing on them
 
 
 @dataclass(frozen=True)
@@ -119,14 +120,17 @@ class KnownParts:
 
 
 def summaries(features: Float) -> NDArray[np.float32]:
-    """Two vectors (2, C) of features (C, h, w): the mean, and the least that any field of the picture has.
+    """Vectors (N, C) of features (C, h, w): the mean, and the least that any field of the picture has.
 
     The second tells noise and blanks from parts: what parts have everywhere is missing there, what they have
-    in one place is spread out.
+    in one place is spread out. A picture of more than ``LARGEST`` cells a side has the mean alone.
     """
     channels, height, width = features.shape
+    mean = features.mean(axis=(1, 2))
+    if max(height, width) > LARGEST:
+        return np.asarray(mean[None], np.float32)
     fields = features.reshape(channels, -1) @ _fields(height, width)  # (C, FIELDS**2)
-    return np.stack([features.mean(axis=(1, 2)), fields.min(axis=1)]).astype(np.float32)
+    return np.stack([mean, fields.min(axis=1)]).astype(np.float32)
 
 
 @lru_cache(maxsize=64)

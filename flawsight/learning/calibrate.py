@@ -47,7 +47,7 @@ class Reading:
     logits: Float  # (K,)
     scores: Float  # (K, h, w), real cells only
     full_scores: Float  # (K, h', w'), padding included
-    summaries: Float  # (2, C) of the features, see ``familiarity.summaries``
+    summaries: Float  # (1 or 2, C) of the features, see ``familiarity.summaries``
     placement: Placement
 
 

@@ -48,22 +48,25 @@ def feature_statistics(train: Sequence[Reading], validation: Sequence[Reading]) 
     Empty where there are too few training samples or channels, or all parts look the same to the network: a
     plane through every point tells nothing.
     """
-    found = np.stack([reading.summaries for reading in train])  # (N, 2, C)
-    directions = min(DIRECTIONS, len(found) // 4, found.shape[2] // 2)
+    channels = train[0].summaries.shape[1]
+    directions = min(DIRECTIONS, len(train) // 4, channels // 2)
     if directions < 1:
         return {}
-    others = np.stack([reading.summaries for reading in validation])
-    planes = [
-        _plane(found[:, kind], others[:, kind], most)
-        for kind, most in enumerate((directions, max(1, directions // 2)))
-    ]
-    known = KnownParts(tuple(plane for plane in planes if plane is not None), 1.0)
-    if len(known.planes) < len(planes):
-        return {}
-    far = [
-        max(plane.distance(v) for plane, v in zip(known.planes, vectors, strict=True)) for vectors in others
-    ]
-    return replace(known, limit=float(reach(np.array(far)))).to_dict()
+    planes = []
+    for kind, most in enumerate((directions, max(1, directions // 2))):
+        learned, checked = (
+            [r.summaries[kind] for r in readings if kind < len(r.summaries)]
+            for readings in (train, validation)
+        )
+        if len(learned) < 4 * most or not checked:
+            break  # most pictures are too large for fields
+        plane = _plane(np.stack(learned), np.stack(checked), most)
+        if plane is None:
+            return {}
+        planes.append(plane)
+    known = KnownParts(tuple(planes), 1.0)
+    far = np.array([known.farthest(reading.summaries) for reading in validation])
+    return replace(known, limit=float(reach(far))).to_dict()
 
 
 def _plane(train: Float, validation: Float, directions: int) -> Plane | None:
