@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from flawsight.errors import EmptyUpload, ImageError, ImageTooLarge, NotAnImage
-from flawsight.imaging import decode, encode_jpeg, encode_png, read_image, sha256
+from flawsight.imaging import MAX_SIDE, decode, encode_jpeg, encode_png, read_image, sha256
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -201,3 +201,14 @@ def test_read_image_reads_a_file(tmp_path: Path) -> None:
 
 def test_sha256_is_of_the_bytes() -> None:
     assert sha256(b"abc").startswith("ba7816bf")
+
+
+@pytest.mark.parametrize("shape", [(2, MAX_SIDE, 3), (MAX_SIDE, 2, 3)])
+def test_the_longest_strip_that_is_taken_can_be_stored_too(shape: tuple[int, int, int]) -> None:
+    strip = decode(encode_png(np.full(shape, 130, np.uint8)))
+    assert decode(encode_jpeg(strip)).shape == strip.shape == shape
+
+
+def test_a_longer_strip_is_refused() -> None:
+    with pytest.raises(ImageTooLarge):
+        decode(encode_png(np.zeros((1, MAX_SIDE + 1), np.uint8)))

@@ -6,13 +6,16 @@ import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import lightning as L
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
 from scipy.stats import ttest_rel
+from torch.utils.data import DataLoader
 
 from flawsight.cli import main
 from flawsight.data.pictures import SWITCHES, PictureSampler, change
@@ -25,7 +28,7 @@ from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.operating import Costs
 from flawsight.learning.backbones import build
 from flawsight.learning.config import Phase, TrainConfig
-from flawsight.learning.fit import _settle_run_folder
+from flawsight.learning.fit import StopInLastPhase, _settle_run_folder
 from flawsight.learning.lab import sweep
 from flawsight.learning.phases import learning_rate, let_learn, phase_at
 from flawsight.learning.presets import SHIPPED, fine_tuning, load_preset
@@ -286,6 +289,41 @@ def test_a_phase_lasts_its_share_of_the_run() -> None:
     assert learning_rate(PHASES, 0.25) == pytest.approx(5e-6)
     assert max(learning_rate(PHASES, step / 1000) for step in range(250)) == pytest.approx(1e-3, rel=0.05)
     assert learning_rate(PHASES, 1.0) == pytest.approx(5e-6)
+
+
+class NeverBetter(L.LightningModule):
+    """Learns nothing, epoch after epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = torch.nn.Linear(1, 1)
+
+    def training_step(self, batch: torch.Tensor, _: int) -> torch.Tensor:
+        return self.net(batch).sum()  # type: ignore[no-any-return]
+
+    def validation_step(self, batch: torch.Tensor, _: int) -> None:
+        self.log("val_score", 0.5, batch_size=1)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize(("phases", "epochs"), [(PHASES, 2 + 2), ((), 2)])
+def test_early_stopping_waits_for_the_last_phase(
+    phases: tuple[Phase, ...], epochs: int, tmp_path: Path
+) -> None:
+    # The first validation sets the mark, the next is not better; of 8 epochs the last phase has those from 2.
+    stopping = StopInLastPhase(TrainConfig(phases=phases, epochs=8, patience=1))
+    loader = DataLoader(torch.zeros(2, 1), batch_size=1, num_workers=0)
+    quiet: dict[str, Any] = {
+        "logger": False, "enable_progress_bar": False, "enable_model_summary": False,
+        "num_sanity_val_steps": 0, "enable_checkpointing": False, "default_root_dir": tmp_path,
+    }  # fmt: skip
+    trainer = L.Trainer(max_epochs=8, accelerator="cpu", callbacks=[stopping], **quiet)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a loader without workers
+        trainer.fit(NeverBetter(), loader, loader)
+    assert trainer.current_epoch == epochs
 
 
 @pytest.mark.parametrize(("train", "learning"), [("head", 0), ("2", 2), ("all", 8)])

@@ -35,6 +35,7 @@ from flawsight.imaging import read_image
 from flawsight.learning.backbones import build, check_name, load_imagenet, load_lite0, load_weights
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.module import Classifier, averaging
+from flawsight.learning.phases import last_begin
 from flawsight.learning.presets import DEFAULT, Preset, load_preset
 from flawsight.metadata import Decision, ModelMetadata, Preprocessing
 from flawsight.taxonomy import describe, load_taxonomy
@@ -55,6 +56,18 @@ class WholeCheckpoints(TorchCheckpointIO):
     ) -> None:
         with replacing(Path(path)) as temporary:
             torch.save(checkpoint, temporary)
+
+
+class StopInLastPhase(EarlyStopping):
+    """Early stopping that waits for the last phase: before it, most layers have not learned at all."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__("val_score", mode="max", patience=config.patience, check_on_train_epoch_end=False)
+        self._begin = last_begin(config.phases) * config.epochs
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.current_epoch >= self._begin:
+            super().on_validation_end(trainer, pl_module)
 
 
 @dataclass(frozen=True)
@@ -292,7 +305,7 @@ def _callbacks(config: TrainConfig) -> list[Callback]:
         ModelCheckpoint(folder, "last", enable_version_counter=False),
     ]
     if config.patience:
-        callbacks.append(EarlyStopping("val_score", mode="max", patience=config.patience))
+        callbacks.append(StopInLastPhase(config))
     return callbacks
 
 

@@ -24,6 +24,11 @@ def phase_at(phases: Sequence[Phase], progress: float) -> tuple[Phase, float]:
     return phases[-1], 1.0
 
 
+def last_begin(phases: Sequence[Phase]) -> float:
+    """When the last phase begins, 0..1 of the run."""
+    return 1 - phases[-1].share / sum(phase.share for phase in phases) if phases else 0.0
+
+
 def learning_rate(phases: Sequence[Phase], progress: float) -> float:
     """Within each phase a short rise, then half a cosine down to a twentieth.
 
