@@ -206,6 +206,8 @@ def test_a_part_comes_from_the_history_or_an_upload_and_goes(client: FlaskClient
     made = post_file(client, address, GOOD, "x.png", verdict="accept", title="smooth")
     assert made.status_code == 201 and made.get_json()["title"] == "smooth"
     assert client.get("/trust/golden/parts/2/picture").mimetype == "image/png"
+    assert client.get(f"{address}/2/picture").mimetype == "image/png"
+    assert client.get(f"{address}/9/picture").status_code == 404
     gone = client.post("/trust/golden/parts/1/remove", data={"csrf_token": form["csrf_token"]})
     assert gone.status_code == 303 and [part.title for part in it.golden.parts()] == ["smooth"]
     assert client.delete("/api/v1/trust/golden/parts/2").status_code == 204

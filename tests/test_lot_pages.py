@@ -241,6 +241,9 @@ def test_a_lot_is_saved_as_csv_and_json(client: FlaskClient, lots: Lots) -> None
     assert [(line["lot"], line["state"], line["defects"]) for line in lines] == [
         ("'=cmd", "good", ""), ("'=cmd", "nonconforming", "MT_Fray"),
     ]  # fmt: skip
+    links = (client.get(f"/api/v1/lots/{lot.id}").json or {})["links"]
+    assert client.get(links["csv"]).text == client.get(f"/lots/{lot.id}/lot.csv").text
+    assert client.get(links["csv"]).mimetype == "text/csv" and links["csv"].startswith("/api/v1/")
     saved = client.get(f"/lots/{lot.id}/lot.json").json
     assert saved and saved["schema"] == "flawsight.lot/1" and saved["figures"]["nonconforming"] == 1
     assert [part["state"] for part in saved["parts"]] == ["good", "nonconforming"]

@@ -291,6 +291,9 @@ def test_a_name_from_outside_opens_no_file(client: FlaskClient) -> None:
     for key in ("..%2fmodel", "%2e%2e", "nothing", "lenient.onnx"):
         assert client.get(f"/models/{key}").status_code == 404
     assert client.get("/models/model/charts/..%2fmodel.onnx").status_code == 404
+    charts = (client.get("/api/v1/models/model").json or {})["charts"]
+    assert charts and all(client.get(address).mimetype == "image/png" for address in charts.values())
+    assert client.get("/api/v1/models/model/charts/none").status_code == 404
 
 
 # --- thresholds --------------------------------------------------------------------------------------------
@@ -522,6 +525,7 @@ def test_a_comparison_is_shown_with_curves_matrices_and_the_full_report(
     assert page.count('class="confusion"') == 2 and page.count('<svg class="chart"') == 2
     assert client.get("/api/v1/comparisons/tiles").json == content
     assert client.get("/comparisons/tiles/charts/secret.png").status_code == 404
+    assert client.get("/api/v1/comparisons/tiles/charts/secret.png").status_code == 404
     record = inspected(client)
     asked = client.get(f"/side-by-side?inspection={record['id']}&comparison=tiles").text
     assert "REJECT" in asked and "lenient" not in asked  # b's network is not there, a's is

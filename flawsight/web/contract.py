@@ -69,6 +69,7 @@ OPERATIONS = {
     "lots_api.dispose": Operation(LOTS, it.Lot, body=it.LotDisposition, problems=(400, 409)),
     "lots_api.report": Operation(LOTS, media=(PDF,)),
     "lots_api.ncr": Operation(LOTS, media=(PDF,), problems=(409,)),
+    "lots_api.as_csv": Operation(LOTS, media=(CSV,)),
     "lots_api.trend": Operation(LOTS, it.Trend, query=it.TrendQuery),
     "trust_api.chain": Operation(TRUST, it.Chain),
     "trust_api.check_chain": Operation(TRUST, it.Chain, 202, problems=(409,)),
@@ -77,6 +78,7 @@ OPERATIONS = {
     "trust_api.add": Operation(
         TRUST, it.GoldenPart, 201, form=it.NewGoldenPart, problems=(400, 404, 409, 413, 415)
     ),
+    "trust_api.picture": Operation(TRUST, media=(PNG,)),
     "trust_api.remove": Operation(TRUST, status=204, media=()),
     "trust_api.override": Operation(TRUST, it.Golden, body=it.Override, problems=(400, 409)),
     "trust_api.agreement": Operation(TRUST, it.Agreement, query=it.DaysQuery, problems=(400,)),
@@ -84,6 +86,7 @@ OPERATIONS = {
     "models_api.listed": Operation(MODELS, it.ModelList),
     "models_api.install": Operation(MODELS, it.Model, 201, form=it.ModelUpload, problems=(400, 409, 413)),
     "models_api.show": Operation(MODELS, it.MeasuredModel),
+    "models_api.chart": Operation(MODELS, media=(PNG,)),
     "models_api.change": Operation(MODELS, it.ModelList, body=it.ModelChange, problems=(400, 409)),
     "models_api.roll_back": Operation(MODELS, it.ModelList, body=it.RollBack, problems=(400, 409)),
     "models_api.changes": Operation(MODELS, it.ModelChanges),
@@ -91,6 +94,7 @@ OPERATIONS = {
     "models_api.shadow": Operation(MODELS, it.Shadow),
     "models_api.comparisons": Operation(MODELS, it.Comparisons),
     "models_api.comparison": Operation(MODELS),
+    "models_api.comparison_chart": Operation(MODELS, media=(PNG,)),
     "health.healthz": Operation(HEALTH, it.Health),
     "health.readyz": Operation(HEALTH, it.Readiness),
     "health.metrics": Operation(HEALTH, media=("text/plain",)),

@@ -95,6 +95,12 @@ def ncr(lot_id: int) -> Response:
     return pages.ncr(lot_id)
 
 
+@bp.get("/<int:lot_id>/lot.csv")
+def as_csv(lot_id: int) -> Response:
+    """The lot's parts with their answers, a line each."""
+    return pages.as_csv(lot_id)
+
+
 @bp.get("/trend")
 def trend() -> Response:
     """The p-chart: the latest closed lots with share and limits; ``part`` is a part number."""
@@ -129,7 +135,7 @@ def _links(lot: Lot) -> dict[str, str]:
         "page": url_for("lots.show", lot_id=lot.id),
         "pdf": url_for(".report", lot_id=lot.id),
         "ncr": url_for(".ncr", lot_id=lot.id),
-        "csv": url_for("lots.as_csv", lot_id=lot.id),
+        "csv": url_for(".as_csv", lot_id=lot.id),
     }
 
 

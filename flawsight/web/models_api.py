@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
 from flawsight.errors import NotFound
 from flawsight.inspection.library import InstalledModel
@@ -54,7 +55,14 @@ def show(key: str) -> Response:
     measured = (
         {name: part for name, part in test.items() if name != "curves"} if isinstance(test, dict) else {}
     )
-    return jsonify({**_model(model, fleet.models.setup()), "test": measured})
+    charts = {name: url_for(".chart", key=key, name=name) for name in fleet.library.charts(model)}
+    return jsonify({**_model(model, fleet.models.setup()), "test": measured, "charts": charts})
+
+
+@bp.get("/models/<key>/charts/<name>")
+def chart(key: str, name: str) -> AnyResponse:
+    """A chart of the model's training or test, by the name that the model lists."""
+    return pages.chart(key, name)
 
 
 @bp.post("/models/<key>/changes")
@@ -158,6 +166,12 @@ def comparisons() -> Response:
 def comparison(key: str) -> Response:
     """One comparison as it was written."""
     return jsonify(find_study(pages.runs_folder(service()), key).content)
+
+
+@bp.get("/comparisons/<key>/charts/<name>")
+def comparison_chart(key: str, name: str) -> AnyResponse:
+    """A chart of a comparison, by the name that its page lists."""
+    return pages.comparison_chart(key, name)
 
 
 def _model(model: InstalledModel, setup: Setup) -> dict[str, Any]:

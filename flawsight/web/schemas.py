@@ -480,6 +480,7 @@ class Model(BaseModel):
 
 class MeasuredModel(Model):
     test: dict[str, Any]
+    charts: dict[str, str] = Field(description="Name of each chart to its address.")
 
 
 class ModelList(BaseModel):

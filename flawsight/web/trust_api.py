@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
 from flawsight.records.checks import Checks
 from flawsight.records.golden import BadGoldenPart, GoldenPart
@@ -67,6 +68,12 @@ def add() -> Response:
     response = jsonify(_part_json(pages.add_part()))
     response.status_code = 201
     return response
+
+
+@bp.get("/golden/parts/<int:part_id>/picture")
+def picture(part_id: int) -> AnyResponse:
+    """A small picture of a golden part."""
+    return pages.golden_picture(part_id)
 
 
 @bp.delete("/golden/parts/<int:part_id>")
