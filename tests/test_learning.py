@@ -28,7 +28,7 @@ from flawsight.learning.backbones import CamNet, build, load_imagenet, load_lite
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.export import save_onnx, save_torch
 from flawsight.learning.fit import model_classes, prepare_data, real_samples
-from flawsight.learning.module import averaging, cell_loss, image_log_probabilities
+from flawsight.learning.module import Classifier, averaging, cell_loss, image_log_probabilities
 from flawsight.metadata import Decision, ModelMetadata
 from flawsight.taxonomy import load_taxonomy
 
@@ -152,6 +152,18 @@ def test_cells_without_a_label_teach_nothing() -> None:
     assert maps.grad is not None
     taught = maps.grad.abs().sum(1)[0] > 0
     assert taught.sum() == 1 and taught[0, 0]
+
+
+@pytest.mark.parametrize("map_loss", [0.0, 1.0])
+def test_a_batch_that_teaches_nothing_moves_nothing(net: CamNet, map_loss: float) -> None:
+    module = Classifier(net, META, TrainConfig(map_loss=map_loss), [], 1)
+    module.log = lambda *args, **kwargs: None  # type: ignore[method-assign]  # there is no trainer to log to
+    cells, labels = torch.full((2, 4, 4), IGNORE), torch.full((2,), IGNORE)
+    loss = module.training_step({"image": noise(2, 3, 64, 64), "cells": cells, "label": labels}, 0)
+    loss.backward()
+    assert loss.item() == 0
+    assert all(p.grad is None or not p.grad.any() for p in net.parameters())
+    net.zero_grad()
 
 
 def test_one_defect_cell_weighs_as_much_as_all_good_ones() -> None:

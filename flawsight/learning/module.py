@@ -82,9 +82,9 @@ class Classifier(L.LightningModule):
         )
         known = batch["label"] != IGNORE
         judged = known
-        loss = scores.new_zeros(())
+        loss = 0 * scores.mean()  # a batch may hold nothing that teaches; it still has a gradient
         if self.config.map_loss:
-            loss = self.config.map_loss * cell_loss(scores, batch["cells"], self.defect)
+            loss = loss + self.config.map_loss * cell_loss(scores, batch["cells"], self.defect)
             # Where the place of the defect is known, its cells teach it. The answer would first teach
             # whichever cells are the most suspicious by chance, against what those cells are told.
             judged = known & ~located(batch["cells"], self.defect)
