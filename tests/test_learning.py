@@ -159,11 +159,11 @@ def test_a_batch_that_teaches_nothing_moves_nothing(net: CamNet, map_loss: float
     module = Classifier(net, META, TrainConfig(map_loss=map_loss), [], 1)
     module.log = lambda *args, **kwargs: None  # type: ignore[method-assign]  # there is no trainer to log to
     cells, labels = torch.full((2, 4, 4), IGNORE), torch.full((2,), IGNORE)
+    net.zero_grad()  # of other tests
     loss = module.training_step({"image": noise(2, 3, 64, 64), "cells": cells, "label": labels}, 0)
     loss.backward()
     assert loss.item() == 0
     assert all(p.grad is None or not p.grad.any() for p in net.parameters())
-    net.zero_grad()
 
 
 def test_one_defect_cell_weighs_as_much_as_all_good_ones() -> None:

@@ -287,12 +287,16 @@ def test_a_damaged_file_in_the_folder_is_listed_with_its_problem(client: FlaskCl
     assert "cannot be used" in problem(change(client, "switch", "broken"))
 
 
-def test_a_name_from_outside_opens_no_file(client: FlaskClient) -> None:
+def test_a_name_from_outside_opens_no_file(client: FlaskClient, home: Path) -> None:
     for key in ("..%2fmodel", "%2e%2e", "nothing", "lenient.onnx"):
         assert client.get(f"/models/{key}").status_code == 404
     assert client.get("/models/model/charts/..%2fmodel.onnx").status_code == 404
+    (home / "charts").mkdir(exist_ok=True)
+    (home / "charts" / "loss_curve.png").write_bytes(encoded(surface()))
     charts = (client.get("/api/v1/models/model").json or {})["charts"]
-    assert charts and all(client.get(address).mimetype == "image/png" for address in charts.values())
+    assert charts.keys() == {"loss_curve.png"}
+    with client.get(charts["loss_curve.png"]) as sent:
+        assert sent.mimetype == "image/png" and sent.data == encoded(surface())
     assert client.get("/api/v1/models/model/charts/none").status_code == 404
 
 
