@@ -62,7 +62,7 @@ def forward(model: Path, data: bytes) -> dict[str, float]:
 
 
 def explanation(model: Path, data: bytes) -> dict[str, float]:
-    """Class map, answer, heat map and boxes as a share of the forward pass."""
+    """Class map, heat map and boxes as a share of the forward pass; the verdict is not counted."""
     inspector = Inspector(load_engine(model, threads=1))
     steps = [inspector.inspect_bytes(data, "part.png").timing_ms for _ in range(TIMES)]
     return {"explain_share": median(step["explain"] for step in steps) / median(s["forward"] for s in steps)}

@@ -65,7 +65,7 @@ _console = Console(stderr=True)
     type=click.Choice(list(PRETRAINED)),
     default=None,
     help=f"{'; '.join(f'{name}: {what}' for name, what in PRETRAINED.items())}. Default: lite0 where it fits "
-    "and no --weights are named, else none.",
+    "and no --weights are named, else none. Beside --weights: what those began with, for the model card.",
 )
 @optgroup.option(
     "--weights", type=click.Path(path_type=Path, dir_okay=False), help="Start from this model file."

@@ -31,7 +31,7 @@ IGNORE = -1
 _CACHED_IMAGES = 4096
 WIDTHS = {1: 0.4, 2: 0.25, 3: 0.15, 4: 0.1, 6: 0.1}
 # Drawn parts teach the classes that have no photos; photos with a planted flaw add to the others.
-# Tiles are few and vary much, the textures of DAGM are learned soon.
+# Tiles are few and vary much, the textures of DAGM are learned soon. The first ending that fits counts.
 WEIGHTS = {
     GENERATED: 0.2,
     f"Magnetic Tile {IMPLANTED}": 1.0,

@@ -193,7 +193,7 @@ def fit(
     trainer = L.Trainer(
         default_root_dir=folder,
         max_epochs=config.epochs,
-        precision=_precision(config.precision),  # type: ignore[arg-type]
+        precision=_precision(config.precision),
         plugins=[WholeCheckpoints()],
         callbacks=[*_callbacks(config), *callbacks],
         logger=[
@@ -309,7 +309,7 @@ def _callbacks(config: TrainConfig) -> list[Callback]:
     return callbacks
 
 
-def _precision(wanted: str) -> str:
+def _precision(wanted: str) -> Any:  # one of Lightning's own literals
     """``bf16-mixed`` where the processor computes in it, else full precision."""
     if wanted != "auto":
         return wanted

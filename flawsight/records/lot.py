@@ -179,6 +179,3 @@ def event_words(event: Event) -> str:
     if event.kind == "closed":
         return _("Closed: %(decision)s", decision=_(STATES[DECISIONS[event.decision]]))
     return _("Disposition: %(disposition)s", disposition=_(DISPOSITIONS[event.decision]))
-
-
-# --- checks ---------------------------------------------------------------------------------------------

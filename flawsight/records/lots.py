@@ -275,6 +275,9 @@ class Lots:
         ]
 
 
+# --- checks ---------------------------------------------------------------------------------------------
+
+
 def _check_terms(terms: Terms) -> None:
     if not terms.number:
         raise BadLot("Give the lot its number.")

@@ -64,7 +64,7 @@ class Picture(Flowable):  # type: ignore[misc]  # reportlab ships no types
         self.canv.rect(0, 0, self.width, self.height)
 
 
-class _NamedJpeg(ImageReader):  # type: ignore[misc]
+class _NamedJpeg(ImageReader):  # type: ignore[misc]  # reportlab ships no types
     """A JPEG that goes into the file as it is.
 
     reportlab decodes an image to name it after its pixels. Naming it after its role saves that, and
