@@ -43,6 +43,7 @@ class ClassInfo:
         likely_causes: what in the process usually brings it about; empty when good.
         recommended_action: what to do with the part next.
         facts: more to know, as pairs of a heading and a text.
+        wording: what its product calls a verdict, as pairs; empty where it is called as everywhere.
         is_judged: ``False`` for a kind of a product that is only named: no class of it is good or defective.
     """
 
@@ -55,6 +56,7 @@ class ClassInfo:
     likely_causes: tuple[str, ...]
     recommended_action: str
     facts: tuple[tuple[str, str], ...] = ()
+    wording: tuple[tuple[str, str], ...] = ()
     is_judged: bool = True
 
 
@@ -74,12 +76,15 @@ def learn(product: Mapping[str, Any], name: str = "") -> None:
         ValueError: a field or severity that there is not.
     """
     dataset, is_judged = product.get("title") or name, product.get("task") != IDENTIFY
+    wording = tuple((key, str(text)) for key, text in (product.get("wording") or {}).items())
     for class_id, entry in (product.get("classes") or {}).items():
         values = dict(entry)
         values["likely_causes"] = tuple(values.get("likely_causes", ()))
         values["facts"] = tuple(dict(values.get("facts", {})).items())
         try:
-            info = replace(_stand_in(class_id), dataset=dataset, is_judged=is_judged, **values)
+            info = replace(
+                _stand_in(class_id), dataset=dataset, wording=wording, is_judged=is_judged, **values
+            )
         except TypeError as error:
             raise ValueError(f"class {class_id!r}: {error}") from None
         if info.severity not in SEVERITIES:

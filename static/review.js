@@ -146,7 +146,7 @@ function place(event) {
 }
 
 canvas.addEventListener("pointerdown", (event) => {
-  if (event.button !== 0) return;
+  if (event.button !== 0 || addButton.hidden) return;
   const at = place(event);
   const { corner, index } = event.target.dataset;
   if (corner !== undefined) {

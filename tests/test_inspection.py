@@ -398,6 +398,15 @@ def test_foreign_picture_is_unknown_and_gets_no_box(good_part: Image) -> None:
     assert "unlike anything" in strange.reason
 
 
+def test_statistics_of_a_model_from_before_mean_what_they_meant() -> None:
+    plane = Plane(np.zeros(2, np.float32), np.array([[1, 0]], np.float32), scale=4.0)
+    before = {**plane.to_dict(), "kind": "subspace", "threshold": 0.5}
+    known = KnownParts.of(replace(METADATA, feature_stats=before))
+    assert known is not None
+    picture = np.array([3, 4], np.float32)[:, None, None]
+    assert known.distance(picture) / known.limit == pytest.approx(plane.distance(picture[:, 0, 0]) / 0.5)
+
+
 def test_statistics_of_an_unknown_kind_are_refused() -> None:
     with pytest.raises(ModelError, match="'magic'"):
         KnownParts.of(replace(METADATA, feature_stats={"kind": "magic"}))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flawsight.taxonomy import SEVERITIES, ClassInfo, describe, load_taxonomy
+from flawsight.taxonomy import SEVERITIES, ClassInfo, describe, learn, load_taxonomy
+from flawsight.web.view import badge_word
 
 USERS_TYPES = (
     *(f"DAGM_Class{number}" for number in range(1, 11)),
@@ -99,3 +100,12 @@ def test_a_missing_field_is_refused_by_name(tmp_path: Path) -> None:
     path.write_text('[X]\ntitle="X"\n', encoding="utf-8")
     with pytest.raises(ValueError, match=r"'X'.*description"):
         load_taxonomy(path)
+
+
+def test_a_class_knows_what_its_product_calls_a_verdict() -> None:
+    learn(
+        {"classes": {"own_kind": {}}, "task": "identify", "wording": {"accept": "Known", "subject": "kind"}}
+    )
+    info = describe("own_kind")
+    assert badge_word("accept", info) == "KNOWN" and badge_word("unknown", info) == ""
+    assert badge_word("accept", describe("MT_Crack")) == ""

@@ -16,7 +16,7 @@ from flawsight.errors import ModelError
 from flawsight.inspection.engines import Float
 from flawsight.metadata import ModelMetadata
 
-KIND = "planes"
+KIND, MEAN_ALONE = "planes", "subspace"  # the latter in models of before, which have one plane
 FIELDS = 4  # each way, into which a picture is divided
 LARGEST = 36  # cells each way of a picture that is divided; a larger board has fields with nothing on them
 
@@ -95,6 +95,8 @@ class KnownParts:
         stats = metadata.feature_stats
         if not stats:
             return None
+        if stats.get("kind") == MEAN_ALONE:
+            return cls((Plane.of({**stats, "reach": stats["threshold"]}),), 1.0)
         if stats.get("kind") != KIND:
             raise ModelError(
                 "The model's feature statistics are of kind %(found)r; this program knows %(known)r. "

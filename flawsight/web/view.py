@@ -136,9 +136,8 @@ class ReviewView:
 
 
 def badge_word(verdict: str, info: ClassInfo) -> str:
-    """The verdict on a part of a class in capitals; empty where it is called as everywhere."""
-    words = {"accept": _("Recognised"), "review": _("Not certain")}
-    return "" if info.is_judged else words.get(verdict, "").upper()
+    """The verdict in capitals as the product of a class calls it; empty where it is called as everywhere."""
+    return _(dict(info.wording).get(verdict, "")).upper()
 
 
 def headline(verdict: str, info: ClassInfo, product: Mapping[str, Any] | None = None) -> str:

@@ -154,6 +154,12 @@ def test_the_answer_to_a_motif_is_another_motif_or_none(batik_page: Page, pictur
     expect(batik_page.get_by_role("button", name="Add a box")).to_be_hidden()
     batik_page.locator("body").press("b")  # what the keys of an inspector do has no meaning here
     batik_page.locator("body").press("r")
+    area = batik_page.locator("#canvas").bounding_box()
+    assert area
+    batik_page.mouse.move(area["x"] + 20, area["y"] + 20)
+    batik_page.mouse.down()
+    batik_page.mouse.move(area["x"] + 90, area["y"] + 90)
+    batik_page.mouse.up()
     expect(batik_page.locator("#box-list li")).to_have_count(0)
     batik_page.get_by_label("Class", exact=True).select_option("batik_parang")
     batik_page.get_by_label("Your name").fill("Dewi")
