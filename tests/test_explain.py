@@ -197,7 +197,7 @@ def test_the_page_leads_to_its_neighbours_and_to_the_review(client: FlaskClient)
         and f'rel="next" href="/inspections/{third}"' in page
     )
     assert 'rel="prev"' not in client.get(f"/inspections/{first}").text
-    accept = client.get(f"/review/{second}?verdict=accept").text
+    accept = client.get(f"/review/{second}?answer=accept").text
     assert 'value="accept" required checked' in accept
     assert '<option value="MT_Free" data-defect="" selected>' in accept
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from contextlib import closing
 from dataclasses import replace
@@ -135,12 +136,12 @@ def test_the_queue_has_the_least_certain_first_and_loses_what_is_answered(
 # --- the page -------------------------------------------------------------------------------------------
 
 
-def send(client: FlaskClient, record: Record, **fields: str) -> Any:
+def send(client: FlaskClient, record: Record, within: str = "", **fields: str) -> Any:
     form = {
         "csrf_token": token(client), "reviewer": "A. Kern", "verdict": "reject", "class": "MT_Crack",
         "boxes": json.dumps([CRACK.to_dict()]), **fields,
     }  # fmt: skip
-    return client.post(f"/review/{record.id}", data=form)
+    return client.post(f"/review/{record.id}{within}", data=form)
 
 
 def test_the_page_files_an_answer_and_goes_on_to_the_next(
@@ -155,6 +156,24 @@ def test_the_page_files_an_answer_and_goes_on_to_the_next(
     assert 'value="A. Kern"' in client.get(f"/review/{second.id}").text  # the name is remembered
     assert send(client, second, then="next").location == f"/inspections/{second.id}"
     assert "Every inspection has been answered" in client.get("/review").text
+
+
+def test_whoever_reviews_out_of_a_filtered_list_stays_within_it(client: FlaskClient, store: Store) -> None:
+    first, between, last = (file(store, verdict) for verdict in ("reject", "review", "reject"))
+    within = "?verdict=reject&amp;order=oldest"
+    result = client.get(f"/inspections/{first.id}?verdict=reject&order=oldest").text
+    assert f"/review/{first.id}{within}" in result
+    assert f"/review/{first.id}?answer=accept&amp;verdict=reject&amp;order=oldest" in result
+    page = client.get(f"/review/{first.id}?answer=accept&verdict=reject&order=oldest").text
+    assert f'action="/review/{first.id}{within}"' in page and f'href="/history{within}"' in page
+    assert f"/review/{last.id}{within}" in page and between.id not in page
+    assert re.search(r'value="accept" required checked', page)
+    plain = within.replace("&amp;", "&")
+    assert send(client, first, plain, then="next").location == f"/review/{last.id}{plain}"
+    assert send(client, last, plain, then="next").location == f"/inspections/{last.id}{plain}"
+    assert (
+        "Nothing else waits" not in client.get(f"/inspections/{last.id}").text
+    )  # one does: it is not listed
 
 
 def test_the_result_the_review_page_and_the_history_show_every_answer(

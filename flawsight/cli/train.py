@@ -79,6 +79,12 @@ _console = Console(stderr=True)
 @optgroup.option(
     "--image-size", type=click.IntRange(64), default=160, help="Side of a crop, pixels; multiple of 32."
 )
+@optgroup.option(
+    "--min-side",
+    type=click.IntRange(32),
+    default=256,
+    help="Smaller pictures are enlarged to so many pixels.",
+)
 @optgroup.option("--learning-rate", type=float, default=1.5e-3, help="Peak learning rate of AdamW.")
 @optgroup.option("--weight-decay", type=float, default=1e-2, help="Weight decay of AdamW.")
 @optgroup.option(

@@ -14,7 +14,8 @@ class Augmentation:
     """Strengths of the random changes; all values are standardised (mean 0, deviation 1).
 
     Attributes:
-        scale_range: factors between which a crop is enlarged, half of the time.
+        scale_range: factors between which a crop is enlarged, two times in three. Regions of a board are read
+            larger than whole boards are (``Preprocessing.min_side``), so the range is wide.
         own_statistics: share of crops standardised by themselves instead of by their whole image, as a
             region that is inspected alone will be.
         contrast: standard deviation of the logarithm of the contrast factor.
@@ -26,7 +27,7 @@ class Augmentation:
         erase: probability that a rectangle is wiped out; its cells count for nothing.
     """
 
-    scale_range: tuple[float, float] = (0.75, 1.35)
+    scale_range: tuple[float, float] = (0.75, 1.8)
     own_statistics: float = 0.25
     contrast: float = 0.2
     brightness: float = 0.2
@@ -38,7 +39,7 @@ class Augmentation:
 
     def scale(self, rng: np.random.Generator) -> float:
         """A factor of enlargement."""
-        return float(rng.uniform(*self.scale_range)) if rng.random() < 0.5 else 1.0
+        return float(rng.uniform(*self.scale_range)) if rng.random() < 2 / 3 else 1.0
 
 
 NO_AUGMENTATION = Augmentation((1.0, 1.0), 0, 0, 0, 0, 0, 0, 0, 0)

@@ -37,7 +37,8 @@ WEIGHTS = {
     f"Magnetic Tile {IMPLANTED}": 1.0,
     IMPLANTED: 0.5,
     "Magnetic Tile": 2.0,
-    "DAGM": 0.6,
+    "DeepPCB": 1.4,
+    "DAGM": 0.45,
 }
 
 

@@ -7,7 +7,7 @@ arXiv 1902.06197); each true box counts once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,18 @@ def match(found: Sequence[Box], truth: Sequence[LabelledBox]) -> list[Match]:
 
 
 def board_figures(inspector: Inspector, samples: Sequence[Sample]) -> dict[str, Any]:
-    """mAP over the types, and precision, recall and F of all boxes; empty without boards."""
+    """mAP over the types of all boxes, and precision, recall and F of those shown; empty without boards.
+
+    As DeepPCB does it: the mAP takes every box with its score, F takes those above the chosen score.
+    """
     boards = whole_boards(samples)
     if not boards:
         return {}
+    least = inspector.metadata.decision.box_score
+    everything = Inspector(inspector.engine, replace(inspector.metadata.decision, box_score={}))
     matches: list[Match] = []
     for path, truth in boards.items():
-        matches += match(inspector.inspect(read_image(path), name=path.name).boxes, truth)
+        matches += match(everything.inspect(read_image(path), name=path.name).boxes, truth)
     true_boxes = [box for boxes in boards.values() for box in boxes]
     classes = sorted({box.class_id for box in true_boxes})
     precisions = {
@@ -67,12 +72,14 @@ def board_figures(inspector: Inspector, samples: Sequence[Sample]) -> dict[str, 
         )
         for name in classes
     }
-    hits = sum(m.hit for m in matches)
-    precision, recall = hits / max(1, len(matches)), hits / len(true_boxes)
+    # Boxes are paired by falling score, so those above a score are paired as they would be alone.
+    shown = [m for m in matches if m.score >= least.get(m.class_id, 0.0)]
+    hits = sum(m.hit for m in shown)
+    precision, recall = hits / max(1, len(shown)), hits / len(true_boxes)
     return {
         "boards": len(boards),
         "true_boxes": len(true_boxes),
-        "found_boxes": len(matches),
+        "found_boxes": len(shown),
         "map": round(float(np.mean(list(precisions.values()))), 4),
         "ap": {name: round(value, 4) for name, value in precisions.items()},
         "precision": round(precision, 4),

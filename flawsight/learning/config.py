@@ -35,6 +35,7 @@ class TrainConfig:
         backbone: a name in ``learning.backbones.BACKBONES``.
         stride: input pixels per cell of the class map, 16 or 32.
         image_size: side of a training crop in pixels, a multiple of 32; crops keep the native scale.
+        min_side: a picture whose shorter side has fewer pixels is enlarged to them, in serving as well.
         epochs: most epochs; an epoch is ``batches`` batches.
         batches: batches in an epoch; 0 shows each picture once, for whole pictures.
         batch_size: crops in a batch.
@@ -72,6 +73,7 @@ class TrainConfig:
     backbone: str = "efficientnet-b0"
     stride: int = 16
     image_size: int = 160
+    min_side: int = 256
     epochs: int = 20
     batches: int = 200
     batch_size: int = 24

@@ -250,7 +250,7 @@ def initial_metadata(config: TrainConfig, manifest: Manifest) -> ModelMetadata:
         classes=classes,
         defects=tuple(name for name in classes if describe(name).is_defect),
         stride=config.stride,
-        preprocessing=Preprocessing(fixed_size=config.image_size if whole else 0),
+        preprocessing=Preprocessing(min_side=config.min_side, fixed_size=config.image_size if whole else 0),
         decision=Decision(pooling="top_cells" if located else "mean"),
         manifest_sha256=manifest.sha256,
         seed=config.seed,
@@ -268,8 +268,9 @@ def _settle_run_folder(config: TrainConfig, manifest: Manifest, last: Path) -> N
             f"Run {config.run_name!r} has no checkpoint yet. Train it without --finish first."
         )
     if going_on and settings.is_file() and last.is_file():
-        # A run of before a setting was there ran as its default does now.
-        before = {f.name: f.default for f in fields(TrainConfig)} | json.loads(settings.read_text())
+        # A run of before a setting was there ran as its default does now, but for the first default below.
+        defaults = {f.name: f.default for f in fields(TrainConfig)} | {"min_side": 96}
+        before = defaults | json.loads(settings.read_text())
         now = json.loads(json.dumps(described))
         changed = sorted(k for k in now if json.loads(json.dumps(before.get(k))) != now[k])
         if changed:

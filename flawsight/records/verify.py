@@ -13,11 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import sha256 as hasher
-from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -26,12 +22,12 @@ from sqlalchemy.orm import Session, aliased
 
 from flawsight.errors import FlawsightError
 from flawsight.records import links
+from flawsight.records.as_stored import CHUNK, JSON, moment, named, raw
 from flawsight.records.catalogue import searched
 from flawsight.records.findings import (
     ANSWER,
     GOLDEN_CHECK,
     GOLDEN_PART,
-    INSPECTION,
     NAMES,
     OTHER,
     SAME,
@@ -40,8 +36,7 @@ from flawsight.records.findings import (
     Finding,
 )
 from flawsight.records.links import COVERED, GENESIS, Head
-from flawsight.records.record import seal
-from flawsight.records.store import UPLOAD, UPLOAD_NAME, Store
+from flawsight.records.store import Store
 from flawsight.records.tables import (
     CatalogueRow,
     CheckRow,
@@ -54,11 +49,9 @@ from flawsight.records.tables import (
     NumberRow,
     ReviewRow,
 )
+from flawsight.records.verify_files import check_files
 
-CHUNK = 500  # links read at once
 LISTED = 1_000  # findings that are named; the rest are counted
-HASHING = 2  # files hashed at once
-_BLOCK = 2**20
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # "records" or "files", done, total
 _TABLES: dict[str, Any] = {
@@ -76,8 +69,6 @@ _GOLDEN: dict[str, tuple[Any, tuple[str, ...]]] = {
 SEARCHED = (
     "verdict", "predicted_class", "model", "confidence", "certainty", "part_number", "lot", "serial", "name",
 )  # fmt: skip
-_JSON = ("data", "boxes", "setup", "result")
-_CONVERTED = ("created_at", "added_at", "removed_at", "passed", "pictures", *_JSON)
 _HEAD = re.compile(r"\s*(\d{1,15})\s*[:\s]\s*([0-9a-f]{64})\s*", re.IGNORECASE)
 
 
@@ -175,7 +166,7 @@ def verify(
         total = session.scalar(select(func.count()).select_from(InspectionRow)) or 0
     count = 0
     if files:
-        for done, (number_of_files, finding_list) in enumerate(_files(store, last), start=1):
+        for done, (number_of_files, finding_list) in enumerate(check_files(store, last), start=1):
             count += number_of_files
             for finding in finding_list:
                 found.add(finding)
@@ -269,7 +260,7 @@ def _rows_of(session: Session, chunk: Sequence[Any]) -> dict[tuple[str, str], An
     rows: dict[tuple[str, str], Any] = {}
     if refs := wanted.get("inspection"):
         columns = [
-            *_raw(InspectionRow, ("id", "number", "created_at", "image_sha256", "data", "record_sha256")),
+            *raw(InspectionRow, ("id", "number", "created_at", "image_sha256", "data", "record_sha256")),
             *(getattr(CatalogueRow, name).label(f"listed_{name}") for name in (*SEARCHED, "number")),
         ]
         query = select(*columns).outerjoin(CatalogueRow, CatalogueRow.id == InspectionRow.id)
@@ -278,21 +269,13 @@ def _rows_of(session: Session, chunk: Sequence[Any]) -> dict[tuple[str, str], An
     for kind, table in _TABLES.items():
         if refs := wanted.get(kind):
             ids = [int(ref) for ref in refs if ref.isdecimal()]
-            for row in session.execute(select(*_raw(table, COVERED[kind])).where(table.id.in_(ids))):
+            for row in session.execute(select(*raw(table, COVERED[kind])).where(table.id.in_(ids))):
                 rows[kind, str(row.id)] = row
     ids = [int(ref) for ref in wanted.get("golden", ()) if ref.isdecimal()]
     for name, (table, covered) in _GOLDEN.items() if ids else ():
-        for row in session.execute(select(*_raw(table, covered)).where(table.id.in_(ids))):
+        for row in session.execute(select(*raw(table, covered)).where(table.id.in_(ids))):
             rows[name, str(row.id)] = row
     return rows
-
-
-def _raw(table: Any, names: Sequence[str]) -> list[Any]:
-    """Columns without conversion: what somebody wrote into them must not stop the run."""
-    return [
-        type_coerce(column, String).label(name) if name in _CONVERTED else column
-        for name, column in ((name, getattr(table, name)) for name in names)
-    ]
 
 
 def _check_link(link: Any, walk: _Walk) -> Iterator[Finding]:
@@ -302,7 +285,7 @@ def _check_link(link: Any, walk: _Walk) -> Iterator[Finding]:
         yield Finding("link_order", link.seq)
     try:
         content = json.loads(link.content)
-        right = links.link_hash(link.seq, _moment(link.at), link.kind, link.ref, content, link.previous)
+        right = links.link_hash(link.seq, moment(link.at), link.kind, link.ref, content, link.previous)
     except (ValueError, TypeError):
         right = ""
     if right != link.hash:
@@ -336,7 +319,7 @@ def _check_row(
         for inspection_id in content["inspections"]:
             gone = walk.pending.pop(inspection_id, [])
             if not any(finding.kind == "missing" for finding in gone):
-                yield Finding("back", link.seq, _named(inspection_id))
+                yield Finding("back", link.seq, named(inspection_id))
 
 
 def _put_off(walk: _Walk, key: str, findings: list[Finding]) -> None:
@@ -345,7 +328,7 @@ def _put_off(walk: _Walk, key: str, findings: list[Finding]) -> None:
 
 
 def _check_inspection(link: Any, content: dict[str, Any], row: Any) -> Iterator[Finding]:
-    what = _named(content["number"])
+    what = named(content["number"])
     if row is None:
         yield Finding("missing", link.seq, what)
         return
@@ -353,7 +336,7 @@ def _check_inspection(link: Any, content: dict[str, Any], row: Any) -> Iterator[
     wrong = []
     try:
         data = json.loads(row.data)
-        now["created_at"] = _moment(row.created_at).isoformat(timespec="microseconds")
+        now["created_at"] = moment(row.created_at).isoformat(timespec="microseconds")
         if links.sha256(data) != content["answer_sha256"]:
             wrong.append(ANSWER)
         wrong += [words for name, words in SAME.items() if now[name] != content[name]]
@@ -371,7 +354,7 @@ def _check_inspection(link: Any, content: dict[str, Any], row: Any) -> Iterator[
 
 
 def _check_other(link: Any, content: dict[str, Any], row: Any) -> list[Finding]:
-    what = _named(link.ref, NAMES[link.kind])
+    what = named(link.ref, NAMES[link.kind])
     if row is None:
         return [Finding("missing", link.seq, what)]
     try:
@@ -385,7 +368,7 @@ def _check_other(link: Any, content: dict[str, Any], row: Any) -> list[Finding]:
 
 def _check_golden_part(link: Any, content: dict[str, Any], row: Any, walk: _Walk) -> Iterator[Finding]:
     """What was added must be there as it was; that it was removed must be said by a later link."""
-    what, key = _named(link.ref, GOLDEN_PART), f"golden {link.ref}"
+    what, key = named(link.ref, GOLDEN_PART), f"golden {link.ref}"
     altered = Finding("altered", link.seq, {**what, "how": OTHER})
     removal = content["event"] == "removed"
     if row is None:
@@ -402,7 +385,7 @@ def _check_golden_part(link: Any, content: dict[str, Any], row: Any, walk: _Walk
             "verdict": row.verdict, "class": row.class_id, "source": row.source,
         }  # fmt: skip
     try:
-        now["at"] = _moment(now["at"]).isoformat(timespec="microseconds")
+        now["at"] = moment(now["at"]).isoformat(timespec="microseconds")
     except (ValueError, TypeError):
         now["at"] = UNREADABLE
     filed = {"at": now["at"], **content}  # early links do not say when
@@ -413,7 +396,7 @@ def _check_golden_part(link: Any, content: dict[str, Any], row: Any, walk: _Walk
 
 def _check_golden_run(link: Any, content: dict[str, Any], row: Any, walk: _Walk) -> Iterator[Finding]:
     """A run of the golden parts, or leave to go on without one."""
-    what = _named(link.ref, GOLDEN_CHECK)
+    what = named(link.ref, GOLDEN_CHECK)
     if row is None:
         yield Finding("missing", link.seq, what)
         return
@@ -431,8 +414,8 @@ def _check_golden_run(link: Any, content: dict[str, Any], row: Any, walk: _Walk)
 def _decoded(name: str, value: Any) -> Any:
     """A value read without conversion, as ``links.row_content`` spelled it."""
     if name == "created_at":
-        return _moment(value).isoformat(timespec="microseconds")
-    return json.loads(value) if name in _JSON else value
+        return moment(value).isoformat(timespec="microseconds")
+    return json.loads(value) if name in JSON else value
 
 
 def _inserted(session: Session) -> Iterator[Finding]:
@@ -442,22 +425,22 @@ def _inserted(session: Session) -> Iterator[Finding]:
         ~linked.where(LinkRow.ref == InspectionRow.id, LinkRow.kind == "inspection").exists()
     )
     for number in session.scalars(unknown.order_by(InspectionRow.number)):
-        yield Finding("inserted", None, _named(number))
+        yield Finding("inserted", None, named(number))
     for kind, table in _TABLES.items():
         without = ~linked.where(LinkRow.ref == cast(table.id, String), LinkRow.kind == kind).exists()
         for row_id in session.scalars(select(table.id).where(without).order_by(table.id)):
-            yield Finding("inserted", None, _named(str(row_id), NAMES[kind]))
+            yield Finding("inserted", None, named(str(row_id), NAMES[kind]))
 
 
 def _inserted_golden(session: Session, walk: _Walk) -> Iterator[Finding]:
     """Golden parts that no link stands for, and leave to go on that nobody gave."""
     for part_id in session.scalars(select(GoldenRow.id).order_by(GoldenRow.id)):
         if ("part", str(part_id)) not in walk.golden:
-            yield Finding("inserted", None, _named(str(part_id), GOLDEN_PART))
+            yield Finding("inserted", None, named(str(part_id), GOLDEN_PART))
     leave = select(CheckRow.id).where(CheckRow.kind == "override").order_by(CheckRow.id)
     for check_id in session.scalars(leave):
         if ("check", str(check_id)) not in walk.golden:
-            yield Finding("inserted", None, _named(str(check_id), GOLDEN_CHECK))
+            yield Finding("inserted", None, named(str(check_id), GOLDEN_CHECK))
 
 
 def _review_states(session: Session) -> Iterator[Finding]:
@@ -470,7 +453,7 @@ def _review_states(session: Session) -> Iterator[Finding]:
         .where(func.coalesce(latest.state, "none") != CatalogueRow.review_state)
     )
     for number in session.scalars(differs):
-        yield Finding("search", None, {**_named(number), "how": STATE})
+        yield Finding("search", None, {**named(number), "how": STATE})
 
 
 def _numbers(session: Session, walk: _Walk) -> Iterator[Finding]:
@@ -480,82 +463,3 @@ def _numbers(session: Session, walk: _Walk) -> Iterator[Finding]:
         if last > known:
             spelled = {"first": f"INSP-{year}-{known + 1:06d}", "last": f"INSP-{year}-{last:06d}"}
             yield Finding("number", None, spelled)
-
-
-# --- files ----------------------------------------------------------------------------------------------
-
-
-def _files(store: Store, last: Head) -> Iterator[tuple[int, list[Finding]]]:
-    """For each inspection that is there: how many files were hashed, and what is wrong with them."""
-    with ThreadPoolExecutor(HASHING) as pool:
-        seq = 0
-        while chunk := _file_chunk(store, seq, last):
-            yield from pool.map(lambda row: _check_files(store, row), chunk)
-            seq = chunk[-1].seq
-
-
-def _file_chunk(store: Store, after: int, last: Head) -> Sequence[Any]:
-    columns = _raw(InspectionRow, ("id", "number", "created_at", "data", "pictures", "record_sha256"))
-    content = type_coerce(LinkRow.content, String).label("content")
-    query = (
-        select(LinkRow.seq, content, *columns)
-        .join(InspectionRow, (InspectionRow.id == LinkRow.ref) & (LinkRow.kind == "inspection"))
-        .where(LinkRow.seq > after, LinkRow.seq <= last.seq)
-    )
-    with store.transaction("read") as session:
-        return session.execute(query.order_by(LinkRow.seq).limit(CHUNK)).all()
-
-
-def _check_files(store: Store, row: Any) -> tuple[int, list[Finding]]:
-    try:
-        names = {UPLOAD_NAME: UPLOAD, **json.loads(row.pictures)}
-        expected = json.loads(row.content).get("files")
-        hashes = {name: _file_hash(store.folder / row.id / file) for name, file in names.items()}
-        data, created_at = json.loads(row.data), _moment(row.created_at)
-    except (ValueError, TypeError, AttributeError):
-        return 0, []  # the row was named as altered already
-    if not (store.folder / row.id).is_dir() and not _still_filed(store, row.id):
-        return 0, []  # removed by a rule while this was running
-    what, count = _named(row.number), sum(value is not None for value in hashes.values())
-    missing = [name for name in expected or names if hashes.get(name) is None]
-    findings = [Finding("file_missing", row.seq, {**what, "how": name}) for name in missing]
-    if expected is not None:
-        findings += [
-            Finding("file_altered", row.seq, {**what, "how": name})
-            for name in expected
-            if name not in missing and hashes[name] != expected[name]
-        ]
-    elif not missing:
-        upload = hashes.pop(UPLOAD_NAME)
-        kept = {name: value for name, value in hashes.items() if value is not None}
-        if upload != data["image"]["sha256"]:
-            findings.append(Finding("file_altered", row.seq, {**what, "how": UPLOAD_NAME}))
-        if seal(data, row.number, created_at, kept) != row.record_sha256:
-            findings.append(Finding("files_altered", row.seq, what))
-    return count, findings
-
-
-def _named(record_id: str, noun: str = INSPECTION) -> dict[str, str]:
-    return {"noun": noun, "id": record_id}
-
-
-def _file_hash(path: Path) -> str | None:
-    """SHA-256 of a file; ``None`` if it cannot be read."""
-    digest = hasher()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    except OSError:
-        return None
-    return digest.hexdigest()
-
-
-def _still_filed(store: Store, record_id: str) -> bool:
-    with store.transaction("read") as session:
-        return session.scalar(select(InspectionRow.id).where(InspectionRow.id == record_id)) is not None
-
-
-def _moment(text: str) -> datetime:
-    """A moment as SQLite keeps it: UTC without saying so."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)

@@ -23,11 +23,11 @@ from flawsight.records.reviews import (
     ReviewBox,
     Reviews,
 )
-from flawsight.records.search import Entry
+from flawsight.records.search import Entry, History
 from flawsight.taxonomy import describe, load_taxonomy
 from flawsight.web.auth import current_user, requires
 from flawsight.web.bench import remember, remembered
-from flawsight.web.history import entry_json, json_object
+from flawsight.web.history import entry_json, filter_said, json_object, parse
 from flawsight.web.security import csrf
 from flawsight.web.service import service
 from flawsight.web.view import ResultView, ReviewView, badge_word, headline
@@ -68,19 +68,22 @@ def show(inspection_id: str) -> str:
 @bp.post("/<inspection_id>")
 @requires("inspector")
 def decide(inspection_id: str) -> AnyResponse | tuple[str, int]:
-    reviews = Reviews(service().store)
+    reviews, within = Reviews(service().store), filter_said(request.args)
     try:
         answer = _answer(request.form, _sent_boxes(request.form))
         reviews.add(inspection_id, answer)
     except BadReview as error:
         return _page(service().store.get(inspection_id), error.said(), request.form), 400
-    following = reviews.neighbours(inspection_id)[1]
+    following = _neighbours(inspection_id)[1]
     goes_on = following and request.form.get("then") == "next"
-    flash(_("The answer was filed.") if following else _("The answer was filed. Nothing else waits for one."))
+    if following or within:
+        flash(_("The answer was filed."))
+    else:
+        flash(_("The answer was filed. Nothing else waits for one."))
     target = (
-        url_for(".show", inspection_id=following)
+        url_for(".show", inspection_id=following, **dict[str, Any](within))
         if goes_on
-        else url_for("inspections.show", inspection_id=inspection_id)
+        else url_for("inspections.show", inspection_id=inspection_id, **dict[str, Any](within))
     )
     return remember(redirect(target, 303), {**remembered(), "inspector": answer.reviewer})
 
@@ -171,7 +174,7 @@ def _sent_boxes(form: Mapping[str, str]) -> list[ReviewBox]:
 def _page(record: Record, problem: str = "", form: Mapping[str, str] | None = None) -> str:
     reviews = Reviews(service().store)
     answers = reviews.of(record.id)
-    before, after = reviews.neighbours(record.id)
+    before, after = _neighbours(record.id)
     said = form or _wanted(_preset(record, answers[-1] if answers else None), record)
     view = ResultView.of(record)
     offered = sorted({*load_taxonomy(), *record.data["probabilities"], said["class"]} - {""})
@@ -182,6 +185,7 @@ def _page(record: Record, problem: str = "", form: Mapping[str, str] | None = No
         before=before,
         after=after,
         said=said,
+        within=filter_said(request.args),
         model_boxes=_model_boxes(record),
         problem=problem,
         verdicts=NAMED_VERDICTS if view.identifies else VERDICTS,
@@ -190,6 +194,14 @@ def _page(record: Record, problem: str = "", form: Mapping[str, str] | None = No
         likely=[describe(class_id) for class_id in list(record.data["probabilities"])[:5]],
         reviewer=said.get("reviewer") or remembered().get("inspector", ""),
     )
+
+
+def _neighbours(inspection_id: str) -> tuple[str | None, str | None]:
+    """Those before and after it: in the list whose filter the address holds, otherwise in the queue."""
+    wanted, order, _place = parse(within := filter_said(request.args))
+    if within:
+        return History(service().store).neighbours(inspection_id, wanted, order)
+    return Reviews(service().store).neighbours(inspection_id)
 
 
 def _preset(record: Record, latest: Review | None) -> dict[str, Any]:
@@ -210,7 +222,7 @@ def _preset(record: Record, latest: Review | None) -> dict[str, Any]:
 
 def _wanted(preset: dict[str, Any], record: Record) -> dict[str, Any]:
     """``preset`` with the verdict that the address asks for, and a class that goes with it."""
-    verdict = request.args.get("verdict", "")
+    verdict = request.args.get("answer", "")
     if verdict not in VERDICTS or verdict == preset["verdict"]:
         return preset
     classes = [preset["class"], *record.data["probabilities"]]

@@ -125,7 +125,7 @@ def test_keys_lead_to_neighbours_help_and_review_and_can_be_switched_off(page: P
     dialog.get_by_label("Keys work on this page").check()
     dialog.get_by_role("button", name="Close").click()
     page.keyboard.press("a")
-    page.wait_for_url("**/review/*?verdict=accept")
+    page.wait_for_url("**/review/*?answer=accept")
     expect(page.get_by_role("radio", name="Accept")).to_be_checked()
 
 

@@ -1,0 +1,89 @@
+"""The files of the history against their hashes: each picture and each upload is read again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256 as hasher
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import String, select, type_coerce
+
+from flawsight.records.as_stored import CHUNK, moment, named, raw
+from flawsight.records.findings import Finding
+from flawsight.records.links import Head
+from flawsight.records.record import seal
+from flawsight.records.store import UPLOAD, UPLOAD_NAME, Store
+from flawsight.records.tables import InspectionRow, LinkRow
+
+HASHING = 2  # files hashed at once
+_BLOCK = 2**20
+
+
+def check_files(store: Store, last: Head) -> Iterator[tuple[int, list[Finding]]]:
+    """For each inspection that is there: how many files were hashed, and what is wrong with them."""
+    with ThreadPoolExecutor(HASHING) as pool:
+        seq = 0
+        while chunk := _file_chunk(store, seq, last):
+            yield from pool.map(lambda row: _check_files(store, row), chunk)
+            seq = chunk[-1].seq
+
+
+def _file_chunk(store: Store, after: int, last: Head) -> Sequence[Any]:
+    columns = raw(InspectionRow, ("id", "number", "created_at", "data", "pictures", "record_sha256"))
+    content = type_coerce(LinkRow.content, String).label("content")
+    query = (
+        select(LinkRow.seq, content, *columns)
+        .join(InspectionRow, (InspectionRow.id == LinkRow.ref) & (LinkRow.kind == "inspection"))
+        .where(LinkRow.seq > after, LinkRow.seq <= last.seq)
+    )
+    with store.transaction("read") as session:
+        return session.execute(query.order_by(LinkRow.seq).limit(CHUNK)).all()
+
+
+def _check_files(store: Store, row: Any) -> tuple[int, list[Finding]]:
+    try:
+        names = {UPLOAD_NAME: UPLOAD, **json.loads(row.pictures)}
+        expected = json.loads(row.content).get("files")
+        hashes = {name: _file_hash(store.folder / row.id / file) for name, file in names.items()}
+        data, created_at = json.loads(row.data), moment(row.created_at)
+    except (ValueError, TypeError, AttributeError):
+        return 0, []  # the row was named as altered already
+    if not (store.folder / row.id).is_dir() and not _still_filed(store, row.id):
+        return 0, []  # removed by a rule while this was running
+    what, count = named(row.number), sum(value is not None for value in hashes.values())
+    missing = [name for name in expected or names if hashes.get(name) is None]
+    findings = [Finding("file_missing", row.seq, {**what, "how": name}) for name in missing]
+    if expected is not None:
+        findings += [
+            Finding("file_altered", row.seq, {**what, "how": name})
+            for name in expected
+            if name not in missing and hashes[name] != expected[name]
+        ]
+    elif not missing:
+        upload = hashes.pop(UPLOAD_NAME)
+        kept = {name: value for name, value in hashes.items() if value is not None}
+        if upload != data["image"]["sha256"]:
+            findings.append(Finding("file_altered", row.seq, {**what, "how": UPLOAD_NAME}))
+        if seal(data, row.number, created_at, kept) != row.record_sha256:
+            findings.append(Finding("files_altered", row.seq, what))
+    return count, findings
+
+
+def _file_hash(path: Path) -> str | None:
+    """SHA-256 of a file; ``None`` if it cannot be read."""
+    digest = hasher()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def _still_filed(store: Store, record_id: str) -> bool:
+    with store.transaction("read") as session:
+        return session.scalar(select(InspectionRow.id).where(InspectionRow.id == record_id)) is not None

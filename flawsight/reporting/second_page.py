@@ -1,0 +1,280 @@
+"""Page two, for the file: where, how sure, by what method, and who decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reportlab.lib.enums import TA_RIGHT
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.units import mm
+from reportlab.platypus import Flowable, Spacer, Table
+
+from flawsight.i18n import gettext as _
+from flawsight.i18n import number as written
+from flawsight.inspection.words import identifies
+from flawsight.records.record import Record
+from flawsight.records.reviews import DISPOSITIONS as DISPOSITION_LABELS
+from flawsight.records.reviews import Review
+from flawsight.reporting import style
+from flawsight.reporting.drawings import (
+    bars,
+    percent,
+    ruled_blank,
+    threshold_scale,
+    tick_boxes,
+)
+from flawsight.reporting.layout import Cell, heading, moment, table
+from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe, shown
+from flawsight.reporting.words import (
+    NOT_RECORDED,
+    rate_with_interval,
+    verdict_word,
+)
+from flawsight.taxonomy import describe
+
+MAX_BOX_ROWS = 12
+TOP_CLASSES = 5
+GAP = 5 * mm
+RATIONALE_SHOWN = 700  # characters; the page has no room for more, the history keeps all
+
+
+def second_page(record: Record, review: Review | None) -> list[Flowable]:
+    data = record.data
+    named = identifies(data)
+    where = [] if named else [heading(_("Where")), *_where(data), Spacer(1, GAP)]
+    return [
+        _continued(record), Spacer(1, 3 * mm), *where,
+        heading(_("How sure")), _confidence(data), Spacer(1, GAP),
+        heading(_("Method")), _method(data), Spacer(1, GAP),
+        heading(_("Answer of a person") if named else _("Disposition")), _disposition(data, review),
+    ]  # fmt: skip
+
+
+def _continued(record: Record) -> Table:
+    right = ParagraphStyle("right", parent=style.SMALL, alignment=TA_RIGHT)
+    verdict = f"<b>{safe(verdict_word(record.data), 40)}</b> · {safe(record.data['image']['name'], 60)}"
+    rows = [
+        [
+            paragraph(_("Inspection report %(number)s, continued", number=safe(record.number)), style.SMALL),
+            paragraph(verdict, right),
+        ]
+    ]
+    return table(rows, [0.5, 0.5], [])
+
+
+def _where(data: Mapping[str, Any]) -> list[Flowable]:
+    """The box table, the highest scores first."""
+    if not data["boxes"]:
+        none = (
+            _("No region is marked.")
+            if data["verdict"] == "accept"
+            else _("No region stands out clearly enough to be boxed; see the heat map.")
+        )
+        return [Spacer(1, 2), paragraph(none)]
+    image = data["image"]
+    boxes = sorted(data["boxes"], key=lambda box: -box["score"])
+    head = ("#", _("Class"), "x1", "y1", "x2", "y2", _("Width × height"), _("Area share"), _("Score"))
+    rows: list[list[Cell]] = [[paragraph(text, style.LABEL) for text in head]]
+    for index, box in enumerate(boxes[:MAX_BOX_ROWS], start=1):
+        width, height = box["x2"] - box["x1"], box["y2"] - box["y1"]
+        share = width * height / (image["width"] * image["height"])
+        corners = (str(box[key]) for key in ("x1", "y1", "x2", "y2"))
+        title = paragraph(safe(describe(box["class"]).title, 40))
+        size = f"{width} × {height}"
+        rows.append([str(index), title, *corners, size, percent(share), percent(box["score"])])
+    look = [
+        ("LINEBELOW", (0, 0), (-1, -1), 0.3, style.RULE),
+        ("TOPPADDING", (0, 0), (-1, -1), 1.2),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 1.2),
+    ]
+    found = table(rows, [0.05, 0.27, 0.08, 0.08, 0.08, 0.08, 0.15, 0.11, 0.10], look)
+    note = _("Pixels from the top left corner of the picture; x2 and y2 lie just outside the box.")
+    if (more := len(boxes) - MAX_BOX_ROWS) > 0:
+        cut = _(
+            "The %(shown)s highest of %(all)s are shown; the other %(more)s are in the JSON of this "
+            "inspection.",
+            shown=MAX_BOX_ROWS,
+            all=len(boxes),
+            more=more,
+        )
+        note = f"{cut} {note}"
+    return [found, Spacer(1, 1.5 * mm), paragraph(note, style.SMALL)]
+
+
+def _confidence(data: Mapping[str, Any]) -> Table:
+    gutter = 16
+    width = CONTENT_WIDTH / 2 - gutter / 2
+    top = list(data["probabilities"].items())[:TOP_CLASSES]
+    shares = [(shown(describe(class_id).title, 60), share) for class_id, share in top]
+    highlight = shown(describe(data["predicted_class"]).title, 60)
+    left = [
+        paragraph(_("Calibrated probability of the top classes"), style.LABEL),
+        Spacer(1, 2),
+        bars(shares, width, highlight),
+    ]
+    if identifies(data):
+        title, scale, distance = _how_sure_of_the_name(data, width)
+    else:
+        title, scale, distance = _how_sure_of_a_defect(data, width)
+    right = [paragraph(title, style.LABEL), Spacer(1, 2), scale, paragraph(distance, style.SMALL)]
+    return table(
+        [[left, right]],
+        [0.5, 0.5],
+        [("LEFTPADDING", (1, 0), (1, 0), gutter / 2), ("TOPPADDING", (0, 0), (-1, -1), 3)],
+    )
+
+
+def _how_sure_of_a_defect(data: Mapping[str, Any], width: float) -> tuple[str, Flowable, str]:
+    """Heading, scale and the words below it."""
+    probability = data["defect_probability"]
+    accept_below, reject_from = (data["thresholds"][key] for key in ("accept_below", "reject_from"))
+    zones = (
+        ("accept", _("accept"), accept_below),
+        ("review", _("review"), reject_from),
+        ("reject", _("reject"), 1.0),
+    )
+    distance = _distance(probability, accept_below, reject_from)
+    if data["verdict"] == "unknown":
+        distance += " " + _("The verdict does not rest on them: the image is unlike the known parts.")
+    title = _("Calibrated probability of a defect, against the thresholds")
+    return title, threshold_scale(probability, zones, width), distance
+
+
+def _how_sure_of_the_name(data: Mapping[str, Any], width: float) -> tuple[str, Flowable, str]:
+    """The same of a product that is named."""
+    probability, limit = data["confidence"], data["thresholds"]["sure_from"]
+    zones = (("review", _("left to a person"), limit), ("accept", _("named"), 1.0))
+    distance = _("%(points)s the limit from which it is named.", points=_points(probability, limit))
+    if data["verdict"] == "unknown":
+        distance += " " + _("The verdict does not rest on it: the image is unlike those the model knows.")
+    title = _("Calibrated probability of the most probable class, against the limit")
+    return title, threshold_scale(probability, zones, width), distance
+
+
+def _points(probability: float, limit: float) -> str:
+    """How far a probability lies from a limit."""
+    far = written(100 * abs(probability - limit), 1)
+    if probability < limit:
+        return _("%(far)s points below", far=far)
+    return _("%(far)s points above", far=far)
+
+
+def _distance(probability: float, accept_below: float, reject_from: float) -> str:
+    """How far from changing: points of percent to each limit."""
+
+    def points(limit: float) -> str:
+        return _points(probability, limit)
+
+    if accept_below == reject_from:
+        return _("%(points)s the limit between accept and reject.", points=points(accept_below))
+    return _(
+        "%(accept)s the limit for acceptance, %(reject)s the limit for rejection.",
+        accept=points(accept_below),
+        reject=points(reject_from),
+    )
+
+
+def _method(data: Mapping[str, Any]) -> Table:
+    model, method = data["model"], data["method"]
+    metrics = method.get("metrics") or {}
+    preprocessing = method.get("preprocessing") or {}
+    facts = (
+        (_("Model"), _("%(name)s, version %(version)s", name=model["name"], version=model["version"])),
+        (_("Model file SHA-256"), model["sha256"]),
+        (_("Training manifest SHA-256"), method.get("manifest_sha256") or _(NOT_RECORDED)),
+        (_("Engine"), method.get("engine") or _(NOT_RECORDED)),
+        (_("Preprocessing"), _pairs(preprocessing) or _(NOT_RECORDED)),
+        (_("Explanation"), data["heatmap"]["method"]),
+        *([(_("Thresholds"), method["thresholds"])] if method.get("thresholds") else []),
+        *(
+            [(_("Validated accuracy"), rate_with_interval(metrics.get("accuracy")))]
+            if identifies(data)
+            else [
+                (_("Validated recall"), rate_with_interval(metrics.get("recall"))),
+                (_("Validated overkill"), rate_with_interval(metrics.get("overkill"))),
+            ]
+        ),
+        (_("Last check on known parts"), method.get("last_check") or _("not recorded")),
+    )
+    rows: list[list[Cell]] = [
+        [paragraph(name, style.FACT), paragraph(safe(value, 220))] for name, value in facts
+    ]
+    return table(rows, [0.24, 0.76], [("TOPPADDING", (0, 0), (-1, -1), 0.8)])
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in values.items())
+
+
+def _disposition(data: Mapping[str, Any], review: Review | None) -> Table:
+    """Who decides what: to be signed. A product that is named is not disposed of."""
+    named = identifies(data)
+    line = CONTENT_WIDTH - 16
+    third = line / 3
+    name: Flowable = ruled_blank(third - 12)
+    date: Flowable = ruled_blank(third)
+    rationale: list[Flowable] = [ruled_blank(line), Spacer(1, 3 * mm), ruled_blank(line)]
+    decided: list[Flowable] = []
+    labels = [_("It is what the program says"), _("It is something else")]
+    if not named:
+        labels = [_(label) for label in DISPOSITION_LABELS.values()]
+    ticked = ""
+    if review:
+        ticked = _(DISPOSITION_LABELS.get(review.disposition, ""))
+        if named:
+            ticked = labels[review.state != "confirmed"]
+        name, date = paragraph(safe(review.reviewer, 48)), paragraph(moment(review.created_at))
+        if review.rationale:
+            rationale = [paragraph(safe(_shortened(review.rationale), len(review.rationale)))]
+        decided = [paragraph(_decided(data, review)), Spacer(1, 2 * mm)]
+    sign = table(
+        [
+            [name, ruled_blank(third - 12), date],
+            [paragraph(text, style.LABEL) for text in (_("Printed name"), _("Signature"), _("Date"))],
+        ],
+        [1 / 3] * 3,
+        [("VALIGN", (0, 0), (-1, 0), "BOTTOM")],
+        width=line,
+    )
+    meaning = _(
+        "By signing, the named person confirms having judged this part, or its pictures, and takes the "
+        "decision ticked above. The verdict of the program is advice to that person."
+    )
+    if named:
+        meaning = _(
+            "By signing, the named person confirms having looked at the piece, or its pictures, and gives "
+            "the answer ticked above. What the program says is advice to that person."
+        )
+    content: list[Flowable] = [
+        *decided, tick_boxes(labels, line, ticked), Spacer(1, 2 * mm),
+        paragraph(_("Rationale"), style.LABEL), Spacer(1, 2 * mm), *rationale,
+        Spacer(1, (4 if review else 7) * mm), sign, Spacer(1, 1.5 * mm), paragraph(meaning, style.SMALL),
+    ]  # fmt: skip
+    look = [
+        ("BOX", (0, 0), (-1, -1), 0.8, style.INK),
+        *(
+            (side, (0, 0), (-1, -1), 8)
+            for side in ("TOPPADDING", "BOTTOMPADDING", "LEFTPADDING", "RIGHTPADDING")
+        ),
+    ]
+    return table([[content]], [1.0], look)
+
+
+def _shortened(rationale: str) -> str:
+    if len(rationale) <= RATIONALE_SHOWN:
+        return rationale
+    return rationale[:RATIONALE_SHOWN].rsplit(" ", 1)[0] + " … " + _("(the history has all of it)")
+
+
+def _decided(data: Mapping[str, Any], review: Review) -> str:
+    """What the person decided, and whether that is what the model said."""
+    unknown = review.verdict == "unknown"
+    verdict = _("NOT A PART FOR THIS MODEL") if unknown else safe(verdict_word(data, review.verdict), 40)
+    told = _("as the model said") if review.state == "confirmed" else _("not what the model said")
+    return _(
+        "<b>Reviewed: %(verdict)s</b>, %(title)s (%(told)s)",
+        verdict=verdict,
+        title=safe(describe(review.class_id).title, 60),
+        told=told,
+    )
