@@ -154,6 +154,11 @@ def test_boxes_are_chosen_to_cover_the_defect_and_to_spare_good_parts() -> None:
     assert 0.4 <= max(chosen.box_level / 0.9, chosen.box_outline["MT_Crack"]) <= 0.6
     assert chosen.box_outline["MT_Blowhole"] == chosen.box_outline["MT_Crack"]
     assert choose_boxes(both[1:], METADATA, decision) == decision
+    careful = choose_boxes(both, METADATA, decision, [reading("MT_Free", 0.75)])
+    assert careful.box_score["MT_Crack"] > 0.75 > chosen.box_score["MT_Crack"]
+    # Where every setting shows a box on a good part, those that show the fewest are left.
+    hopeless = choose_boxes(both, METADATA, decision, [reading("MT_Free", 0.99), reading("MT_Free", 0.75)])
+    assert hopeless.box_score["MT_Crack"] > 0.75
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 5.0])

@@ -29,7 +29,15 @@ from flawsight.learning.config import TrainConfig
 from flawsight.learning.tune import tune
 from flawsight.settings import PROJECT_ROOT
 
-SMALL = ["--epochs=2", "--batches=2", "--batch-size=4", "--image-size=64", "--precision=32-true", "--seed=3"]
+SMALL = [
+    "--epochs=2",
+    "--batches=2",
+    "--batch-size=4",
+    "--image-size=64",
+    "--min-side=96",
+    "--precision=32-true",
+    "--seed=3",
+]
 CHARTS = {
     "accuracy_curve",
     "loss_curve",

@@ -72,10 +72,13 @@ def read_samples(engine: Engine, samples: Sequence[Sample]) -> list[Reading]:
     return readings
 
 
-def calibrate(engine: Engine, samples: Sequence[Sample], costs: Costs) -> Decision:
+def calibrate(
+    engine: Engine, samples: Sequence[Sample], costs: Costs, learned: Sequence[Sample] = ()
+) -> Decision:
     """Choose how cells become the answer and where to accept and reject.
 
-    ``samples`` are those of the validation split that decide (see ``fit.real_samples``).
+    ``samples`` are those of the validation split that decide (see ``fit.real_samples``); the good ones
+    among ``learned``, of the training split, only say which box settings spare good parts.
     """
     readings = read_samples(engine, samples)
     meta = engine.metadata
@@ -89,7 +92,8 @@ def calibrate(engine: Engine, samples: Sequence[Sample], costs: Costs) -> Decisi
     accept, reject = choose_thresholds(defect_mass(probabilities, meta), truth, costs)
     decision = replace(decision, accept_below=accept, reject_from=reject)
     boards = [replace(s, region=None) for s in {s.path: s for s in samples if s.region and s.boxes}.values()]
-    return choose_boxes([*readings, *read_samples(engine, boards)], meta, decision)
+    good = read_samples(engine, [s for s in learned if s.class_id not in meta.defects])
+    return choose_boxes([*readings, *read_samples(engine, boards)], meta, decision, good)
 
 
 def choose_cells(
@@ -158,17 +162,22 @@ def choose_defect_bias(
     return best if _ece(shifted(best), labels) < _ece(probabilities, labels) else 0.0
 
 
-def choose_boxes(readings: Sequence[Reading], meta: ModelMetadata, decision: Decision) -> Decision:
+def choose_boxes(
+    readings: Sequence[Reading], meta: ModelMetadata, decision: Decision, spared: Sequence[Reading] = ()
+) -> Decision:
     """``decision`` with the box settings that agree best with the truth.
 
     A defective part gains the mean IoU of its best boxes, less for boxes too many; a good one gains 1 if it
     shows none. Every family weighs the same, and in it good parts, defective ones and whole boards.
     Outline and least score are chosen for each family by itself, from those that spare nearly all good parts
-    (``BOXED_GOOD``) where there are any: whoever sees boxes on good parts soon looks at none.
+    (``BOXED_GOOD``), or as many as can be: whoever sees boxes on good parts soon looks at none. They must
+    spare the good parts ``spared`` as well, of which there are more than validation has.
     """
-    mass = defect_mass(answers(readings, meta, decision), meta)
     kinds: dict[str, dict[str, list[Gains]]] = defaultdict(lambda: defaultdict(list))
-    for reading, value in zip(readings, mass, strict=True):
+    for reading, value in zip(spared, _masses(spared, meta, decision), strict=True):
+        shown = value >= decision.accept_below
+        kinds[reading.sample.dataset]["spared"].append(_gains(reading, [], meta, decision, shown))
+    for reading, value in zip(readings, _masses(readings, meta, decision), strict=True):
         sample = reading.sample
         whole = sample.region is None and len(sample.boxes) > 1
         kind = "whole" if whole else "defective" if sample.class_id in meta.defects else "good"
@@ -179,7 +188,9 @@ def choose_boxes(readings: Sequence[Reading], meta: ModelMetadata, decision: Dec
         shown = value >= decision.accept_below  # an accepted part shows no boxes
         kinds[sample.dataset][kind].append(_gains(reading, truth, meta, decision, shown))
     gains = {
-        name: _family_gains(of_family) for name, of_family in kinds.items() if set(of_family) != {"good"}
+        name: _family_gains(of_family)
+        for name, of_family in kinds.items()
+        if not set(of_family) <= {"good", "spared"}
     }
     if not gains:
         return decision
@@ -199,9 +210,17 @@ def choose_boxes(readings: Sequence[Reading], meta: ModelMetadata, decision: Dec
 def _family_gains(kinds: dict[str, list[Gains]]) -> Gains:
     """Mean gain of a family's settings; nothing where too many good parts show a box."""
     means = {kind: np.mean(of_kind, axis=0) for kind, of_kind in kinds.items()}
-    mean = np.mean(list(means.values()), axis=0)
-    sparing = means["good"] >= 1 - BOXED_GOOD if "good" in means else np.ones_like(mean, bool)
-    return np.asarray(np.where(sparing, mean, 0.0) if sparing.any() else mean)
+    mean = np.mean([of_kind for kind, of_kind in means.items() if kind != "spared"], axis=0)
+    good = [means[kind] for kind in ("good", "spared") if kind in means]
+    without_box = np.min(good, axis=0) if good else np.ones_like(mean)
+    return np.asarray(np.where(without_box >= min(1 - BOXED_GOOD, without_box.max()), mean, 0.0))
+
+
+def _masses(readings: Sequence[Reading], meta: ModelMetadata, decision: Decision) -> NDArray[np.float64]:
+    """Defect probability (N,) of each part."""
+    if not readings:
+        return np.empty(0)
+    return np.asarray(defect_mass(answers(readings, meta, decision), meta), np.float64)
 
 
 def _gains(

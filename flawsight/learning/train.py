@@ -125,7 +125,8 @@ def decide_on_validation(
     )
     save_onnx(net, metadata, draft)
     log.info("Choosing thresholds on the validation split ...")
-    decision = calibrate(load_engine(draft), real_samples(result.manifest.split("val")), costs)
+    validation, training = (real_samples(result.manifest.split(name)) for name in ("val", "train"))
+    decision = calibrate(load_engine(draft), validation, costs, training)
     if config.decide == "threshold":
         decision = replace(decision, accept_below=config.threshold, reject_from=config.threshold)
     elif config.decide == "identify":
