@@ -321,10 +321,18 @@ def test_the_same_weights_are_read_in_every_way(
     resumed: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scales, "SQUARES", (224,))
+    monkeypatch.setattr(scales, "ENLARGED", (96, 128))
     asked = ["benchmark", "scales", "--data", str(data), "--model", str(resumed / "best_model_unified.pth")]
     result = CliRunner().invoke(main, asked)
     assert result.exit_code == 0, result.output
-    for way in ("native scale, stride 16", "flips averaged", "native scale, stride 32", "224 × 224"):
+    native = "native scale, at least"
+    for way in (
+        f"{native} 96 px, stride 16",
+        f"{native} 96 px, stride 16, flips averaged",
+        f"{native} 128 px, stride 16",
+        f"{native} 96 px, stride 32",
+        "224 × 224",
+    ):
         assert way in result.output
     asked = [
         "benchmark",

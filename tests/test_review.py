@@ -147,6 +147,7 @@ def send(client: FlaskClient, record: Record, within: str = "", **fields: str) -
 def test_the_page_files_an_answer_and_goes_on_to_the_next(
     client: FlaskClient, store: Store, reviews: Reviews
 ) -> None:
+    assert "Nothing inspected yet" in client.get("/review").text
     first, second = file(store, confidence=0.8), file(store, confidence=0.9)
     assert first.number in client.get(f"/review/{first.id}").text
     response = send(client, first, disposition="scrap", rationale="Cracked\r\nthrough.", then="next")

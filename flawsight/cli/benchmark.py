@@ -72,7 +72,7 @@ def accuracy(data: tuple[Path, ...], model: Path | None, results: Path) -> None:
 @click.option("--data", type=_folder, multiple=True, required=True, help="Data folder; may be repeated.")
 @click.option("--model", type=_file, default=PROJECT_ROOT / "best_model_unified.pth", help="Torch model.")
 def scales(data: tuple[Path, ...], model: Path) -> None:
-    """Read the validation parts at native scale, squeezed to squares, and with coarser cells."""
+    """Read the validation parts at native scale, enlarged, squeezed to squares, and with coarser cells."""
     engine = load_engine(model)
     if not isinstance(engine, TorchEngine):
         raise FlawsightError(f"{model} is no torch model. Name the .pth that training.py left.")

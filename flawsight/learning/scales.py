@@ -1,7 +1,7 @@
-"""The same weights read the same parts in other ways: squeezed to a square, coarser, or mirrored as well.
+"""The same weights read the same parts in other ways: larger, squeezed to a square, coarser, or mirrored.
 
-Shows what native scale and fine cells are worth, and what test-time flips would add. The thresholds were
-chosen for native scale, so figures that they touch are left out.
+Shows what native scale and fine cells are worth, how far to enlarge small pictures, and what test-time flips
+would add. The thresholds were chosen for one way, so figures that they touch are left out.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from flawsight.learning.export import save_onnx
 from flawsight.metadata import ModelMetadata, Preprocessing
 
 SQUARES = (224, 320, 448)  # pixels
+ENLARGED = (96, 192, 256, 320)  # pixels of the shorter side that small pictures are enlarged to
 _TIMED = 24  # samples whose forward pass is timed
 
 
@@ -34,20 +35,28 @@ def compare_scales(model: TorchEngine, samples: Sequence[Sample], folder: Path) 
 
 def _engines(model: TorchEngine, folder: Path) -> Iterator[tuple[str, Engine]]:
     meta = model.metadata
-    native = f"native scale, stride {meta.stride}"
+    own = f"native scale, at least {meta.preprocessing.min_side} px, stride {meta.stride}"
     for stride in (16, 32):
         net = build(meta.backbone, len(meta.classes), stride)
         net.load_state_dict(model.network.state_dict())
         net.eval()
-        ways = {f"native scale, stride {stride}": meta.preprocessing}
+        ways = {
+            f"native scale, at least {meta.preprocessing.min_side} px, stride {stride}": meta.preprocessing
+        }
         if stride == meta.stride:
+            ways |= {
+                f"native scale, at least {side} px, stride {stride}": replace(
+                    meta.preprocessing, min_side=side
+                )
+                for side in ENLARGED
+            }
             ways |= {f"{side} × {side}, stride {stride}": Preprocessing(fixed_size=side) for side in SQUARES}
         for way, preprocessing in ways.items():
             path = folder / "engine.onnx"
             save_onnx(net, replace(meta, stride=stride, preprocessing=preprocessing, feature_stats={}), path)
             engine = load_engine(path)
             yield way, engine
-            if way == native:
+            if way == own:
                 yield f"{way}, flips averaged", Flipped(engine)
 
 

@@ -33,6 +33,7 @@ from flawsight.web import (
 )
 from flawsight.web.problems import register_problems
 from flawsight.web.service import Service
+from flawsight.web.view import spoken_time, who
 
 FEATURES = (
     pages.bp, inspections.bp, history.bp, history.api, review.bp, review.api, bench.bp, samples.bp, api.bp,
@@ -63,7 +64,7 @@ def create_app(settings: Settings, inspector: Inspector | None = None, store: St
     service = Service(settings, inspector, store)
     app.extensions["flawsight"] = service
     app.config["MAX_CONTENT_LENGTH"] = service.max_bytes + FORM_OVERHEAD
-    app.jinja_env.filters["percent"] = percent
+    app.jinja_env.filters.update(percent=percent, spoken_time=spoken_time, who=who)
     app.jinja_env.globals["version"] = __version__
     language.install(app)
     models.allow_model_files(app)

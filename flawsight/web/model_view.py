@@ -18,7 +18,7 @@ from flawsight.records.models import KINDS, Change, Limits, Setup
 from flawsight.reporting.drawings import percent
 from flawsight.taxonomy import describe
 from flawsight.web.charts import Axis, Chart, Mark, Series, line_chart, top_of
-from flawsight.web.view import spoken_time
+from flawsight.web.view import spoken_stamp, spoken_time
 
 FIGURES = {
     "accuracy": marked("Accuracy"),
@@ -96,7 +96,7 @@ def _facts(model: InstalledModel) -> list[tuple[str, str]]:
         facts += [
             (_("Network"), metadata.backbone),
             (_("Classes"), f"{len(metadata.classes)}"),
-            (_("Trained"), metadata.created[:16].replace("T", " ")),
+            (_("Trained"), spoken_stamp(metadata.created)),
             (_("SHA-256 of the file"), model.sha256),
             (_("SHA-256 of the training manifest"), metadata.manifest_sha256),
         ]

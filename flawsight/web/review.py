@@ -23,7 +23,7 @@ from flawsight.records.reviews import (
     ReviewBox,
     Reviews,
 )
-from flawsight.records.search import Entry, History
+from flawsight.records.search import Entry, Filter, History
 from flawsight.taxonomy import describe, load_taxonomy
 from flawsight.web.auth import current_user, requires
 from flawsight.web.bench import remember, remembered
@@ -57,6 +57,7 @@ def queue() -> str:
         if count > COUNTED
         else ngettext("%(num)s waits for an answer", "%(num)s wait for an answer", count),
         count=count,
+        nothing=not History(service().store).count(Filter(), 1),
     )
 
 

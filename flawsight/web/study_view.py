@@ -14,6 +14,7 @@ from flawsight.inspection.studies import Study
 from flawsight.taxonomy import describe
 from flawsight.web.charts import Axis, Chart, Series, line_chart, top_of
 from flawsight.web.model_view import confusion_table, rate_text
+from flawsight.web.view import spoken_stamp
 
 STUDY_FIGURES = {
     "accuracy": marked("Accuracy"),
@@ -65,7 +66,7 @@ def study_line(study: Study) -> SimpleNamespace:
         key=study.key,
         title=str(content.get("title") or study.key),
         kind=_(KIND_WORDS.get(str(content.get("kind")), "Comparison")),
-        created=str(content.get("created", ""))[:16].replace("T", " "),
+        created=spoken_stamp(str(content.get("created", ""))),
         entries=len(content["entries"]),
         complete=bool(content.get("complete")),
     )

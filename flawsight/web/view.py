@@ -38,6 +38,19 @@ def spoken_time(moment: datetime) -> str:
     return f"{format_datetime(local, 'd MMM y, HH:mm', locale=language())} {local:%Z}"
 
 
+def spoken_stamp(text: str) -> str:
+    """The time in a file's ISO 8601 text, said like all others; anything else as it stands."""
+    try:
+        return spoken_time(datetime.fromisoformat(text))
+    except ValueError:
+        return text
+
+
+def who(name: str) -> str:
+    """Who did something, as filed; what was done before there were users is filed in English."""
+    return _("this computer") if name == "this computer" else name
+
+
 @dataclass(frozen=True)
 class ModelView:
     """What the loaded model says it knows."""
