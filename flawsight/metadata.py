@@ -19,6 +19,7 @@ class Preprocessing:
     Attributes:
         max_side: a longer image side is reduced to this many pixels (area filter); 0 keeps native scale.
         min_side: a shorter image side is enlarged to this many pixels.
+        max_enlargement: but no further than so many times; 0 sets no limit.
         multiple: height and width are padded by reflection to a multiple of this.
         fixed_size: if not 0, the image is squeezed to a square of this side instead of all the above.
         standardise: ``image`` subtracts the image's own mean and divides by its own standard deviation.
@@ -27,6 +28,7 @@ class Preprocessing:
 
     max_side: int = 1024
     min_side: int = 96
+    max_enlargement: float = 0.0
     multiple: int = 32
     fixed_size: int = 0
     standardise: str = "image"

@@ -40,6 +40,8 @@ def resized_shape(height: int, width: int, pre: Preprocessing) -> tuple[int, int
         scale = pre.max_side / max(height, width)
     elif min(height, width) < pre.min_side:
         scale = pre.min_side / min(height, width)
+        if pre.max_enlargement:
+            scale = min(scale, pre.max_enlargement)
         if pre.max_side:  # a sliver must not grow beyond the limit the other way
             scale = max(1.0, min(scale, pre.max_side / max(height, width)))
     return max(1, round(height * scale)), max(1, round(width * scale))

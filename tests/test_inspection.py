@@ -25,7 +25,7 @@ from flawsight.inspection.pictures import draw_boxes, draw_pictures
 from flawsight.inspection.result import Box
 from flawsight.inspection.tiny import HEAD, METADATA, TinyEngine
 from flawsight.metadata import ONNX_KEY, Decision, Preprocessing
-from flawsight.preprocessing import Placement, prepare
+from flawsight.preprocessing import Placement, prepare, resized_shape
 
 Image = NDArray[np.uint8]
 
@@ -237,6 +237,21 @@ def test_a_reduced_image_gets_its_map_back_in_original_pixels() -> None:
     (box,) = explain.boxes_from_cells(cells[None], ("x",), ("x",), placement, 16, Decision())
     assert box.x1 <= 4 * 84 and box.x2 >= 4 * 92 and box.y1 <= 4 * 36 and box.y2 >= 4 * 44
     assert (box.x2 - box.x1, box.y2 - box.y1) <= (80, 80)
+
+
+@pytest.mark.parametrize(
+    ("shape", "resized"),
+    [
+        ((160, 160), (256, 256)),  # no further than 1.6 times
+        ((220, 300), (320, 436)),
+        ((113, 632), (181, 1011)),
+        ((120, 900), (137, 1024)),  # a sliver must not grow beyond the limit the other way
+        ((512, 512), (512, 512)),
+        ((640, 2048), (320, 1024)),
+    ],
+)
+def test_small_pictures_are_enlarged_within_limits(shape: tuple[int, int], resized: tuple[int, int]) -> None:
+    assert resized_shape(*shape, Preprocessing(min_side=320, max_enlargement=1.6)) == resized
 
 
 def test_padding_is_never_on_the_map() -> None:

@@ -27,8 +27,9 @@ from flawsight.inspection.identify import identify
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.operating import Costs
 from flawsight.learning.backbones import build
+from flawsight.learning.card import training_command
 from flawsight.learning.config import Phase, TrainConfig
-from flawsight.learning.fit import StopInLastPhase, _settle_run_folder
+from flawsight.learning.fit import StopInLastPhase, _averaged, _settle_run_folder
 from flawsight.learning.lab import sweep
 from flawsight.learning.phases import learning_rate, let_learn, phase_at
 from flawsight.learning.presets import SHIPPED, fine_tuning, load_preset
@@ -362,3 +363,38 @@ def test_a_run_of_before_a_setting_was_there_goes_on_and_one_that_differs_does_n
     assert json.loads(settings.read_text()) == known and last.is_file()
     with pytest.raises(FlawsightError, match="other values of: head"):
         _settle_run_folder(replace(config, head="dense-128"), manifest, last)
+
+
+def test_what_may_be_chosen_after_training_is_chosen_by_finishing_and_recorded(
+    castings: Path, tmp_path: Path
+) -> None:
+    files = sorted(castings.rglob("*.png"))
+    manifest = make_manifest([Sample(path, path.parent.name, "set", path.as_posix()) for path in files], 0)
+    config = TrainConfig(out=tmp_path, data=(Path("castings"),), min_side=256, epochs=3)
+    settings, last = config.run_folder / "config.json", config.run_folder / "checkpoints" / "last.ckpt"
+    config.run_folder.mkdir(parents=True)
+    _settle_run_folder(config, manifest, last)
+    last.parent.mkdir(parents=True)
+    last.touch()
+    other = replace(config, min_side=320, take="last", keep_start=0.4)
+    with pytest.raises(FlawsightError, match="other values of: keep_start, min_side, take"):
+        _settle_run_folder(replace(other, resume=True), manifest, last)
+    with pytest.raises(FlawsightError, match="other values of: epochs"):
+        _settle_run_folder(replace(other, finish=True, epochs=4), manifest, last)
+    _settle_run_folder(replace(other, finish=True), manifest, last)
+    written = json.loads(settings.read_text())
+    assert (written["min_side"], written["finish"]["min_side"]) == (256, 320)
+    assert training_command(written) == (
+        "python training.py --data castings --min-side 256 --epochs 3`, then the same with "
+        "`--finish --keep-start 0.4 --min-side 320 --take last"
+    )
+
+
+def test_weights_are_averaged_with_those_the_run_began_with(tmp_path: Path) -> None:
+    trained = {"weight": torch.tensor([1.0, 2.0]), "seen": torch.tensor(7)}
+    with pytest.raises(FlawsightError, match="began with --weights"):
+        _averaged(trained, tmp_path / "start.ckpt", 0.25)
+    torch.save({"weight": torch.tensor([5.0, 2.0]), "seen": torch.tensor(3)}, tmp_path / "start.ckpt")
+    mixed = _averaged(trained, tmp_path / "start.ckpt", 0.25)
+    assert (mixed["weight"].tolist(), int(mixed["seen"])) == ([2.0, 2.0], 7)
+    assert _averaged(trained, tmp_path / "start.ckpt", 0.0) is trained

@@ -70,6 +70,18 @@ _console = Console(stderr=True)
 @optgroup.option(
     "--weights", type=click.Path(path_type=Path, dir_okay=False), help="Start from this model file."
 )
+@optgroup.option(
+    "--take",
+    type=click.Choice(["best", "last"]),
+    default="best",
+    help="Weights of the epoch with the best validation score, or of the last one.",
+)
+@optgroup.option(
+    "--keep-start",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Share of the weights begun with in those that are left; needs --weights.",
+)
 @optgroup.group("Schedule", help="How it learns")
 @optgroup.option("--epochs", type=click.IntRange(1), default=20, help="Most epochs.")
 @optgroup.option(
@@ -82,8 +94,11 @@ _console = Console(stderr=True)
 @optgroup.option(
     "--min-side",
     type=click.IntRange(32),
-    default=256,
-    help="Smaller pictures are enlarged to so many pixels.",
+    default=320,
+    help="Small pictures are enlarged to so many pixels,",
+)
+@optgroup.option(
+    "--max-enlargement", type=click.FloatRange(0), default=1.6, help="but no further than so many times."
 )
 @optgroup.option("--learning-rate", type=float, default=1.5e-3, help="Peak learning rate of AdamW.")
 @optgroup.option("--weight-decay", type=float, default=1e-2, help="Weight decay of AdamW.")

@@ -87,11 +87,15 @@ def training_command(config: dict[str, Any]) -> str:
     """The ``training.py`` line of a run, from its ``config``: flags that differ from the defaults."""
     default = json.loads(json.dumps(TrainConfig().to_dict()))  # lists for tuples, as in the file
     words = ["python training.py", *(f"--data {name}" for name in config["data"])]
-    for key, value in config.items():
-        if key != "data" and value != default[key]:
-            flag = f"--{key.replace('_', '-')}"
-            words.append(flag if value is True else f"{flag} {value}")
-    return " ".join(words)
+    chosen = {k: v for k, v in config.items() if k in default and k != "data" and v != default[k]}
+    line = " ".join([*words, *_flags(chosen)])
+    afterwards = config.get("finish")
+    return f"{line}`, then the same with `--finish {' '.join(_flags(afterwards))}" if afterwards else line
+
+
+def _flags(settings: dict[str, Any]) -> list[str]:
+    names = {key: f"--{key.replace('_', '-')}" for key in settings}
+    return [name if settings[key] is True else f"{name} {settings[key]}" for key, name in names.items()]
 
 
 def _unknown(found: dict[str, Any]) -> str:

@@ -24,6 +24,10 @@ class Phase:
     class_weights: bool = False
 
 
+# Settings that may be chosen when training is over: ``finish`` takes other values of them.
+AFTERWARDS = ("min_side", "max_enlargement", "take", "keep_start")
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """One run.
@@ -35,7 +39,8 @@ class TrainConfig:
         backbone: a name in ``learning.backbones.BACKBONES``.
         stride: input pixels per cell of the class map, 16 or 32.
         image_size: side of a training crop in pixels, a multiple of 32; crops keep the native scale.
-        min_side: a picture whose shorter side has fewer pixels is enlarged to them, in serving as well.
+        min_side: a picture whose shorter side has fewer pixels is enlarged to them, in serving as well ...
+        max_enlargement: ... but no further than so many times; 0 sets no limit.
         epochs: most epochs; an epoch is ``batches`` batches.
         batches: batches in an epoch; 0 shows each picture once, for whole pictures.
         batch_size: crops in a batch.
@@ -48,6 +53,9 @@ class TrainConfig:
         pretrained: ``none``, ``imagenet`` (a download) or ``lite0`` (a package; ``efficientnet-b0`` only);
             beside ``weights``, what those began with, which the model card then says.
         weights: file to start from.
+        take: weights of the ``best`` epoch by validation score, or of the ``last`` one.
+        keep_start: share of the weights that the run began with in those that it leaves; averages of both are
+            often better than either (Wortsman et al., arXiv 2109.01903).
         map_loss: weight of the per-cell loss beside the image's own.
         implants: pictures with a planted flaw made of each good training image; 0 makes none.
         seed: of everything random.
@@ -73,7 +81,8 @@ class TrainConfig:
     backbone: str = "efficientnet-b0"
     stride: int = 16
     image_size: int = 160
-    min_side: int = 256
+    min_side: int = 320
+    max_enlargement: float = 1.6
     epochs: int = 20
     batches: int = 200
     batch_size: int = 24
@@ -85,6 +94,8 @@ class TrainConfig:
     patience: int = 8
     pretrained: str = "none"
     weights: Path | None = None
+    take: str = "best"
+    keep_start: float = 0.0
     map_loss: float = 1.0
     implants: int = 2
     seed: int = 0

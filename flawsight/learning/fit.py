@@ -33,7 +33,7 @@ from flawsight.data.whole import WholeDataset, one_by_one
 from flawsight.errors import DataError, FlawsightError
 from flawsight.imaging import read_image
 from flawsight.learning.backbones import build, check_name, load_imagenet, load_lite0, load_weights
-from flawsight.learning.config import TrainConfig
+from flawsight.learning.config import AFTERWARDS, TrainConfig
 from flawsight.learning.module import Classifier, averaging
 from flawsight.learning.phases import last_begin
 from flawsight.learning.presets import DEFAULT, Preset, load_preset
@@ -140,7 +140,7 @@ def model_classes(samples: list[Sample], preset: Preset | None = None) -> tuple[
 def fit(
     config: TrainConfig, manifest: Manifest | None = None, callbacks: Sequence[Callback] = ()
 ) -> FitResult:
-    """Train, or go on with an interrupted run, and return the best averaged weights.
+    """Train, or go on with an interrupted run, and return the averaged weights of the epoch to take.
 
     ``manifest`` is the division, where it is known already; ``callbacks`` watch beside the usual ones.
 
@@ -167,6 +167,11 @@ def fit(
     elif config.pretrained == "lite0":
         load_lite0(net, config.backbone)
 
+    goes_on = config.finish or (config.resume and last.is_file())
+    start = last.with_name("start.ckpt")
+    if config.weights and not goes_on:  # the file itself may be written over when the run is over
+        start.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(net.state_dict(), start)
     if config.implants and not config.finish:
         train = train + implant(train, folder / "implants", config.seed, config.implants, log.info)
 
@@ -178,7 +183,6 @@ def fit(
         ),
         DataLoader(wholes, batch_size=1, collate_fn=one_by_one, num_workers=0),
     )
-    goes_on = config.finish or (config.resume and last.is_file())
     if config.pretrained == "lite0" and not config.weights and not goes_on:
         # Its batch norms expect another activation and other pictures; frozen ones would stay wrong.
         update_bn((batch["image"] for batch in islice(loaders[0], NORM_BATCHES)), net)
@@ -210,9 +214,23 @@ def fit(
         _set_history_aside(history)
         trainer.fit(module, *loaders, ckpt_path=last if config.resume and last.is_file() else None)
         history.touch()  # a run that was complete already logs nothing more
-    state = torch.load(last.with_name("best.ckpt"), map_location="cpu", weights_only=True)["state_dict"]
+    taken = last.with_name(f"{config.take}.ckpt")
+    state = torch.load(taken, map_location="cpu", weights_only=True)["state_dict"]
     net_state = {k.removeprefix("net."): v for k, v in state.items() if k.startswith("net.")}
-    return FitResult(net_state, metadata, manifest, history)
+    return FitResult(_averaged(net_state, start, config.keep_start), metadata, manifest, history)
+
+
+def _averaged(trained: dict[str, torch.Tensor], start: Path, share: float) -> dict[str, torch.Tensor]:
+    """``trained`` with ``share`` of the weights in the file ``start``."""
+    if not share:
+        return trained
+    if not start.is_file():
+        raise FlawsightError("--keep-start needs a run that began with --weights.")
+    begun = torch.load(start, map_location="cpu", weights_only=True)
+    return {
+        name: torch.lerp(values, begun[name], share) if values.is_floating_point() else values
+        for name, values in trained.items()
+    }
 
 
 def _training_batches(
@@ -250,7 +268,11 @@ def initial_metadata(config: TrainConfig, manifest: Manifest) -> ModelMetadata:
         classes=classes,
         defects=tuple(name for name in classes if describe(name).is_defect),
         stride=config.stride,
-        preprocessing=Preprocessing(min_side=config.min_side, fixed_size=config.image_size if whole else 0),
+        preprocessing=Preprocessing(
+            min_side=config.min_side,
+            max_enlargement=config.max_enlargement,
+            fixed_size=config.image_size if whole else 0,
+        ),
         decision=Decision(pooling="top_cells" if located else "mean"),
         manifest_sha256=manifest.sha256,
         seed=config.seed,
@@ -268,11 +290,16 @@ def _settle_run_folder(config: TrainConfig, manifest: Manifest, last: Path) -> N
             f"Run {config.run_name!r} has no checkpoint yet. Train it without --finish first."
         )
     if going_on and settings.is_file() and last.is_file():
-        # A run of before a setting was there ran as its default does now, but for the first default below.
-        defaults = {f.name: f.default for f in fields(TrainConfig)} | {"min_side": 96}
-        before = defaults | json.loads(settings.read_text())
-        now = json.loads(json.dumps(described))
+        # A run of before a setting was there ran as its default does now, but for those named below.
+        defaults = {f.name: f.default for f in fields(TrainConfig)} | {"min_side": 96, "max_enlargement": 0.0}
+        written = json.loads(settings.read_text())
+        before = defaults | written
+        now = json.loads(json.dumps(described))  # lists for tuples, as in the file
         changed = sorted(k for k in now if json.loads(json.dumps(before.get(k))) != now[k])
+        if config.finish:
+            afterwards = {k: now[k] for k in changed if k in AFTERWARDS}
+            write_text(settings, json.dumps({**written, "finish": afterwards}, indent=1))
+            changed = [k for k in changed if k not in AFTERWARDS]
         if changed:
             raise FlawsightError(
                 f"Run {config.run_name!r} was started with other values of: {', '.join(changed)}. Resume it "

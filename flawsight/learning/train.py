@@ -179,7 +179,7 @@ def _leave_results(
         "model": {"name": metadata.name, "version": metadata.version, "backbone": metadata.backbone},
         "classes": list(metadata.classes),
         "created": metadata.created,
-        "config": config.to_dict(),
+        "config": json.loads((config.run_folder / "config.json").read_text()),
         "manifest_sha256": metadata.manifest_sha256,
         "dataset": metadata.dataset,
         "decision": asdict(metadata.decision),
