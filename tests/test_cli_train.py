@@ -264,7 +264,7 @@ def test_why_a_run_stopped_is_in_its_log(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("default::FutureWarning", "default::UserWarning")  # of Lightning, in this process
 def test_a_search_goes_on_where_it_stopped_and_trains_with_the_best(data: Path, tmp_path: Path) -> None:
     config = TrainConfig(
-        data=(data,), out=tmp_path, epochs=1, batches=1, batch_size=4, image_size=64, implants=0
+        data=(data,), out=tmp_path, epochs=1, batches=1, batch_size=4, image_size=64, min_side=96, implants=0
     )
     _, first = tune(config, 1)
     chosen, best = tune(config, 1)
