@@ -321,7 +321,7 @@ def test_the_same_weights_are_read_in_every_way(
     resumed: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scales, "SQUARES", (224,))
-    monkeypatch.setattr(scales, "ENLARGED", (96, 128))
+    monkeypatch.setattr(scales, "ENLARGED", (128,))
     asked = ["benchmark", "scales", "--data", str(data), "--model", str(resumed / "best_model_unified.pth")]
     result = CliRunner().invoke(main, asked)
     assert result.exit_code == 0, result.output
