@@ -29,7 +29,7 @@ from flawsight.inspection.operating import Costs
 from flawsight.learning.backbones import build
 from flawsight.learning.card import training_command
 from flawsight.learning.config import Phase, TrainConfig
-from flawsight.learning.fit import StopInLastPhase, _averaged, _settle_run_folder
+from flawsight.learning.fit import StopInLastPhase, _averaged, _settle_run_folder, fit
 from flawsight.learning.lab import sweep
 from flawsight.learning.phases import learning_rate, let_learn, phase_at
 from flawsight.learning.presets import SHIPPED, fine_tuning, load_preset
@@ -381,6 +381,7 @@ def test_what_may_be_chosen_after_training_is_chosen_by_finishing_and_recorded(
         _settle_run_folder(replace(other, resume=True), manifest, last)
     with pytest.raises(FlawsightError, match="other values of: epochs"):
         _settle_run_folder(replace(other, finish=True, epochs=4), manifest, last)
+    assert "finish" not in json.loads(settings.read_text())  # what was refused leaves no trace
     _settle_run_folder(replace(other, finish=True), manifest, last)
     written = json.loads(settings.read_text())
     assert (written["min_side"], written["finish"]["min_side"]) == (256, 320)
@@ -390,10 +391,15 @@ def test_what_may_be_chosen_after_training_is_chosen_by_finishing_and_recorded(
     )
 
 
+def test_to_keep_a_start_that_there_was_not_is_refused_before_training(
+    castings: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(FlawsightError, match="began with --weights"):
+        fit(TrainConfig(data=(castings,), out=tmp_path, keep_start=0.4, implants=0))
+
+
 def test_weights_are_averaged_with_those_the_run_began_with(tmp_path: Path) -> None:
     trained = {"weight": torch.tensor([1.0, 2.0]), "seen": torch.tensor(7)}
-    with pytest.raises(FlawsightError, match="began with --weights"):
-        _averaged(trained, tmp_path / "start.ckpt", 0.25)
     torch.save({"weight": torch.tensor([5.0, 2.0]), "seen": torch.tensor(3)}, tmp_path / "start.ckpt")
     mixed = _averaged(trained, tmp_path / "start.ckpt", 0.25)
     assert (mixed["weight"].tolist(), int(mixed["seen"])) == ([2.0, 2.0], 7)

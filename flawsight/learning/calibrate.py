@@ -35,7 +35,7 @@ Gains = NDArray[np.float64]  # (outlines, box levels, box scores)
 CELLS = (1, 2, 3, 4, 5, 8, 12)
 BOX_LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 OUTLINES = (0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93)
-HARDLY = 0.01  # of the validation score: less than a tile more or less
+HARDLY = 0.01  # of the validation score: a handful of tiles moves it as far
 BOXED_GOOD = 0.03  # most good parts that may show a box
 BOX_SCORES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 

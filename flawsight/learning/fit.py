@@ -172,6 +172,8 @@ def fit(
     if config.weights and not goes_on:  # the file itself may be written over when the run is over
         start.parent.mkdir(parents=True, exist_ok=True)
         torch.save(net.state_dict(), start)
+    if config.keep_start and not start.is_file():  # say so before hours of training
+        raise FlawsightError("--keep-start needs a run that began with --weights.")
     if config.implants and not config.finish:
         train = train + implant(train, folder / "implants", config.seed, config.implants, log.info)
 
@@ -224,8 +226,6 @@ def _averaged(trained: dict[str, torch.Tensor], start: Path, share: float) -> di
     """``trained`` with ``share`` of the weights in the file ``start``."""
     if not share:
         return trained
-    if not start.is_file():
-        raise FlawsightError("--keep-start needs a run that began with --weights.")
     begun = torch.load(start, map_location="cpu", weights_only=True)
     return {
         name: torch.lerp(values, begun[name], share) if values.is_floating_point() else values
@@ -296,15 +296,14 @@ def _settle_run_folder(config: TrainConfig, manifest: Manifest, last: Path) -> N
         before = defaults | written
         now = json.loads(json.dumps(described))  # lists for tuples, as in the file
         changed = sorted(k for k in now if json.loads(json.dumps(before.get(k))) != now[k])
-        if config.finish:
-            afterwards = {k: now[k] for k in changed if k in AFTERWARDS}
-            write_text(settings, json.dumps({**written, "finish": afterwards}, indent=1))
-            changed = [k for k in changed if k not in AFTERWARDS]
-        if changed:
+        afterwards = {k: now[k] for k in changed if config.finish and k in AFTERWARDS}
+        if refused := [k for k in changed if k not in afterwards]:
             raise FlawsightError(
-                f"Run {config.run_name!r} was started with other values of: {', '.join(changed)}. Resume it "
+                f"Run {config.run_name!r} was started with other values of: {', '.join(refused)}. Resume it "
                 "with the same flags and data, or choose a new --run-name."
             )
+        if config.finish:
+            write_text(settings, json.dumps({**written, "finish": afterwards}, indent=1))
         return
     if config.resume:
         log.info("Run %s has no checkpoint yet, so it starts from the beginning.", config.run_name)

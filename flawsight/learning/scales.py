@@ -35,21 +35,14 @@ def compare_scales(model: TorchEngine, samples: Sequence[Sample], folder: Path) 
 
 def _engines(model: TorchEngine, folder: Path) -> Iterator[tuple[str, Engine]]:
     meta = model.metadata
-    own = f"native scale, at least {meta.preprocessing.min_side} px, stride {meta.stride}"
+    own = _native(meta.preprocessing.min_side, meta.stride)
     for stride in (16, 32):
         net = build(meta.backbone, len(meta.classes), stride)
         net.load_state_dict(model.network.state_dict())
         net.eval()
-        ways = {
-            f"native scale, at least {meta.preprocessing.min_side} px, stride {stride}": meta.preprocessing
-        }
+        sides = (meta.preprocessing.min_side, *(ENLARGED if stride == meta.stride else ()))
+        ways = {_native(side, stride): replace(meta.preprocessing, min_side=side) for side in sides}
         if stride == meta.stride:
-            ways |= {
-                f"native scale, at least {side} px, stride {stride}": replace(
-                    meta.preprocessing, min_side=side
-                )
-                for side in ENLARGED
-            }
             ways |= {f"{side} × {side}, stride {stride}": Preprocessing(fixed_size=side) for side in SQUARES}
         for way, preprocessing in ways.items():
             path = folder / "engine.onnx"
@@ -58,6 +51,10 @@ def _engines(model: TorchEngine, folder: Path) -> Iterator[tuple[str, Engine]]:
             yield way, engine
             if way == own:
                 yield f"{way}, flips averaged", Flipped(engine)
+
+
+def _native(min_side: int, stride: int) -> str:
+    return f"native scale, at least {min_side} px, stride {stride}"
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from flawsight.web.auth import current_user, requires
 from flawsight.web.security import csrf
 from flawsight.web.service import service
 from flawsight.web.spreadsheet import csv_line
-from flawsight.web.view import badge_word, headline, spoken_time
+from flawsight.web.view import NOBODY, badge_word, headline, spoken_time
 
 PAGE = 50
 COUNTED = 10_000  # above this the page says "more than"
@@ -126,7 +126,7 @@ def retention() -> str:
 @bp.post("/retention")
 @requires("admin")
 def delete_by_rule() -> AnyResponse:
-    done = Retention(service().store).apply(_rule(request.form), current_user().name or "this computer")
+    done = Retention(service().store).apply(_rule(request.form), current_user().name or NOBODY)
     flash(ngettext("%(num)s inspection was deleted.", "%(num)s inspections were deleted.", done.inspections))
     return redirect(url_for(".retention"), 303)
 

@@ -38,7 +38,7 @@ from flawsight.web.bench import sent_context
 from flawsight.web.fleet import Fleet
 from flawsight.web.service import Service, service
 from flawsight.web.study_view import study_line, study_view
-from flawsight.web.view import headline, spoken_time
+from flawsight.web.view import NOBODY, headline, spoken_time
 
 LATER = 300  # seconds that a browser keeps a chart
 INSTALLING = {"models.install", "models_api.install"}
@@ -350,7 +350,7 @@ def runs_folder(it: Service) -> Path:
 
 def who() -> str:
     """Who is changing something."""
-    return current_user().name or "this computer"
+    return current_user().name or NOBODY
 
 
 def usable(key: str) -> InstalledModel:

@@ -35,7 +35,7 @@ from flawsight.web.trust_view import (
     mix_sentence,
     rate_text,
 )
-from flawsight.web.view import spoken_time
+from flawsight.web.view import NOBODY, spoken_time
 
 DAYS = 30  # of agreement, unless other days are asked for
 TITLE_LENGTH = 80
@@ -273,4 +273,4 @@ def recent_wanted() -> int:
 
 def signed() -> str:
     """Who is on record for what is done here."""
-    return current_user().name or "this computer"
+    return current_user().name or NOBODY

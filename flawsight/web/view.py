@@ -21,6 +21,7 @@ from flawsight.reporting.drawings import percent
 from flawsight.reporting.words import next_step, rate_with_interval, severity_words, verdict_word
 from flawsight.taxonomy import IDENTIFY, ClassInfo, describe
 
+NOBODY = marked("this computer")  # did it, where nobody signs in; filed so
 TIMING_WORDS = {
     "decode": marked("Reading the image"),
     "quality": marked("Looking at the photo's quality"),
@@ -48,7 +49,7 @@ def spoken_stamp(text: str) -> str:
 
 def who(name: str) -> str:
     """Who did something, as filed; what was done before there were users is filed in English."""
-    return _("this computer") if name == "this computer" else name
+    return _(name) if name == NOBODY else name
 
 
 @dataclass(frozen=True)
