@@ -141,7 +141,7 @@ CHANGES = {
         "Answer 9 was inserted",
     ),
     "an inserted inspection": (
-        "INSERT INTO inspections SELECT 'f' || substr(id, 2), 'INSP-2026-000099', created_at, "
+        "INSERT INTO inspections SELECT lower(hex(zeroblob(16))), 'INSP-2026-000099', created_at, "
         "verdict, predicted_class, image_sha256, data, pictures, record_sha256 FROM inspections "
         "WHERE number LIKE '%2'",
         "Inspection INSP-2026-000099 was inserted",
