@@ -93,7 +93,7 @@ def main(data: tuple[Path, ...], foreign: tuple[Path, ...]) -> None:
         name: read(engine, track([sample_pixels(s) for s in samples], name))
         for name, samples in splits.items()
     }
-    pictures = {"drawn": [draw_foreign(np.random.default_rng([9, n])) for n in range(FOREIGN)]}
+    pictures = {"drawn": [draw_foreign(np.random.default_rng([9, n]))[1] for n in range(FOREIGN)]}
     for folder in foreign:
         files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
         pictures[folder.name] = [read_image(p) for p in files[:: max(1, len(files) // MOST)]]

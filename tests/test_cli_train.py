@@ -294,7 +294,10 @@ def test_the_shipped_figures_can_be_measured_again(resumed: Path, data: Path, tm
     assert measured["same_manifest"] is True
     for key in ("overall", "datasets", "confusion", "curves"):
         assert measured[key] == shipped[key]
-    assert measured["unknown"]["kinds"]["others"]["foreign"] == 1
+    kinds = measured["unknown"]["kinds"]
+    assert kinds["others"]["foreign"] == 1
+    drawn = [of["foreign"] for kind, of in kinds.items() if kind.startswith("drawn ")]
+    assert len(drawn) > 3 and 1 + sum(drawn) == measured["unknown"]["foreign"]
     drawn = {"confusion_matrix", "per_dataset_accuracy", "reliability", "cost_curve", "worst_mistakes"}
     assert {path.stem for path in tmp_path.glob("*.png")} == drawn
 

@@ -269,7 +269,8 @@ def test_images_of_one_class_differ_in_size_brightness_and_content() -> None:
 def test_foreign_pictures_are_colour_images_of_many_kinds() -> None:
     for draw in FOREIGN.values():
         assert draw(rng(1)).shape[2] == 3
-    pictures = [draw_foreign(rng(key)) for key in range(20)]
+    kinds, pictures = zip(*(draw_foreign(rng(key)) for key in range(20)), strict=True)
+    assert set(kinds) <= set(FOREIGN) and len(set(kinds)) > 3
     assert all(p.dtype == np.uint8 and p.ndim == 3 and p.shape[2] == 3 for p in pictures)
     assert len({p.tobytes() for p in pictures}) == 20
 

@@ -24,6 +24,7 @@ from web_client import close, cracked, encoded, post_file, settings_in, surface,
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
+from flawsight.i18n import speaking
 from flawsight.inspection.familiarity import KnownParts, Plane
 from flawsight.inspection.library import Library
 from flawsight.inspection.operating import Costs, Curves, clopper_pearson
@@ -35,6 +36,7 @@ from flawsight.records.reviews import Answer, Reviews
 from flawsight.records.shadows import mcnemar
 from flawsight.web import create_app
 from flawsight.web.charts import Axis, Series, line_chart, top_of
+from flawsight.web.model_view import few_warning
 
 
 @pytest.fixture(scope="module")
@@ -599,3 +601,25 @@ def test_a_chart_says_the_same_in_its_picture_and_its_table() -> None:
 @pytest.mark.parametrize(("values", "top"), [([0.3], 0.5), ([7], 10), ([1], 1), ([], 1), ([130, 20], 200)])
 def test_an_axis_ends_at_a_round_number(values: list[float], top: float) -> None:
     assert top_of(values) == pytest.approx(top)
+
+
+@pytest.mark.parametrize(
+    ("defective", "language", "said"),
+    [
+        (
+            1,
+            "en",
+            "Only 1 defective part was tested: even a perfect result proves no more than a recall above",
+        ),
+        (77, "de", "Nur 77 fehlerhafte Teile wurden getestet: Selbst ein fehlerfreies Ergebnis belegt"),
+        (100, "en", ""),
+        (0, "en", ""),
+        (None, "en", ""),
+    ],
+)
+def test_how_little_few_defects_prove_is_said_in_the_readers_language(
+    defective: int | None, language: str, said: str
+) -> None:
+    with speaking(language):
+        warning = few_warning({"defective": defective})
+    assert warning.startswith(said) and bool(warning) == bool(said)

@@ -34,23 +34,23 @@ def compare_scales(model: TorchEngine, samples: Sequence[Sample], folder: Path) 
 
 
 def _engines(model: TorchEngine, folder: Path) -> Iterator[tuple[str, Engine]]:
-    meta = model.metadata
-    own = _native(meta.preprocessing.min_side, meta.stride)
+    meta = replace(model.metadata, feature_stats={})
+    own = meta.preprocessing.min_side
     for stride in (16, 32):
         net = build(meta.backbone, len(meta.classes), stride)
         net.load_state_dict(model.network.state_dict())
-        net.eval()
-        sides = (meta.preprocessing.min_side, *(ENLARGED if stride == meta.stride else ()))
+        path = folder / f"stride{stride}.onnx"
+        save_onnx(net.eval(), replace(meta, stride=stride), path)
+        engine = load_engine(path)
+        yield _native(own, stride), engine
+        if stride != meta.stride:
+            continue
+        yield f"{_native(own, stride)}, flips averaged", OtherWay(engine, engine.metadata, flips=True)
+        sides = [side for side in ENLARGED if side != own]
         ways = {_native(side, stride): replace(meta.preprocessing, min_side=side) for side in sides}
-        if stride == meta.stride:
-            ways |= {f"{side} × {side}, stride {stride}": Preprocessing(fixed_size=side) for side in SQUARES}
+        ways |= {f"{side} × {side}, stride {stride}": Preprocessing(fixed_size=side) for side in SQUARES}
         for way, preprocessing in ways.items():
-            path = folder / "engine.onnx"
-            save_onnx(net, replace(meta, stride=stride, preprocessing=preprocessing, feature_stats={}), path)
-            engine = load_engine(path)
-            yield way, engine
-            if way == own:
-                yield f"{way}, flips averaged", Flipped(engine)
+            yield way, OtherWay(engine, replace(engine.metadata, preprocessing=preprocessing))
 
 
 def _native(min_side: int, stride: int) -> str:
@@ -58,21 +58,19 @@ def _native(min_side: int, stride: int) -> str:
 
 
 @dataclass(frozen=True)
-class Flipped:
-    """An engine that reads a picture and its mirror images, and answers with the mean.
+class OtherWay:
+    """An engine that reads pictures as ``metadata`` says, with ``flips`` their mirror images as well.
 
     The class map is linear in the features, so their mean is the mean of the mirrored maps as well.
     """
 
     engine: Engine
+    metadata: ModelMetadata
+    flips: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.engine.name}, flipped"
-
-    @property
-    def metadata(self) -> ModelMetadata:
-        return self.engine.metadata
+        return self.engine.name
 
     @property
     def head(self) -> Head:
@@ -83,7 +81,9 @@ class Flipped:
         return self.engine.sha256
 
     def run(self, batch: Float) -> tuple[Float, Float]:
-        """See ``Engine.run``; takes four times as long."""
+        """See ``Engine.run``; with flips it takes four times as long."""
+        if not self.flips:
+            return self.engine.run(batch)
         answers = []
         for axes in ((), (2,), (3,), (2, 3)):
             logits, features = self.engine.run(np.ascontiguousarray(np.flip(batch, axes)))

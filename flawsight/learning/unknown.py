@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from flawsight.learning.calibrate import Reading, read_samples
 KNOWN_SHARE = 0.99  # of validation parts that must stay within the limit
 DIRECTIONS = 64  # in which the means of known parts may differ, and half as many for their fields
 PER_CLASS = 40  # training samples of a class that are enough to know it
-FOREIGN = 200  # drawn images that measure the detector
+FEWEST, FOREIGN = 20, 200  # drawn pictures that measure the detector, as many as there are parts
 
 
 def representative(samples: Iterable[Sample]) -> list[Sample]:
@@ -101,17 +102,18 @@ def measure_unknown(
 
     Args:
         known: distances of test parts.
-        foreign: more RGB pictures of other things, by kind; ``FOREIGN`` drawn ones are always tried.
+        foreign: more RGB pictures of other things, by kind; drawn ones, ``drawn KIND``, are always tried.
     """
     if inspector.known_parts is None:
         return {}
     limit = inspector.known_parts.limit
-    drawn = (draw_foreign(np.random.default_rng([9, number])) for number in range(FOREIGN))
-    kinds = {"drawn": drawn, **(foreign or {})}
-    far = {
-        kind: [inspector.inspect(picture, name=kind).method["distance"] for picture in pictures]
-        for kind, pictures in kinds.items()
-    }
+    count = min(FOREIGN, max(FEWEST, len(known)))
+    drawn = (draw_foreign(np.random.default_rng([9, number])) for number in range(count))
+    others = ((kind, picture) for kind, pictures in (foreign or {}).items() for picture in pictures)
+    named = ((f"drawn {kind}", picture) for kind, picture in drawn)
+    far: dict[str, list[float]] = defaultdict(list)
+    for kind, picture in chain(named, others):
+        far[kind].append(inspector.inspect(picture, name=kind).method["distance"])
     disturbed = sum(d > limit for d in known)
     return {
         **_against(known, [d for distances in far.values() for d in distances], limit),

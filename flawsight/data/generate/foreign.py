@@ -113,7 +113,7 @@ FOREIGN: dict[str, Callable[[Rng], Paint]] = {
 }
 
 
-def draw_foreign(rng: Rng) -> Colour:
-    """A picture of none of the products, of a random kind of ``FOREIGN``: RGB uint8 (H, W, 3)."""
+def draw_foreign(rng: Rng) -> tuple[str, Colour]:
+    """A random kind of ``FOREIGN`` and a picture of it, none of the products: RGB uint8 (H, W, 3)."""
     kind = str(rng.choice(list(FOREIGN)))
-    return np.clip(np.rint(FOREIGN[kind](rng)), 0, 255).astype(np.uint8)
+    return kind, np.clip(np.rint(FOREIGN[kind](rng)), 0, 255).astype(np.uint8)
