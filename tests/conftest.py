@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
+from uuid import uuid4
 
 import cv2
 import numpy as np
@@ -11,6 +15,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from numpy.typing import NDArray
+from sqlalchemy import Engine
 from tiny_parts import SCRATCH, tiny_onnx
 from web_client import close, tiny_app
 
@@ -20,6 +25,34 @@ from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.tiny import HEAD, METADATA, TinyEngine
 from flawsight.metadata import ONNX_KEY
 from flawsight.records import Store
+from flawsight.records.store import _migrate
+
+
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of an empty history, made by all migrations."""
+    instance = tmp_path_factory.mktemp("new") / "instance"
+    with closing(Store(instance)) as store:
+        with closing(sqlite3.connect(store.database)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return store.database.read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def _histories_begin_with_a_copy(new_database: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests begin with an empty history; the migrations need a tenth of a second for each."""
+
+    def migrate(engine: Engine) -> None:
+        database = Path(engine.url.database or "")
+        if not database.exists():
+            copy = database.with_name(uuid4().hex)
+            copy.write_bytes(new_database)
+            with suppress(FileExistsError):  # of two at once, the first
+                os.link(copy, database)
+            copy.unlink()
+        _migrate(engine)
+
+    monkeypatch.setattr("flawsight.records.store._migrate", migrate)
 
 
 @pytest.fixture
