@@ -229,7 +229,7 @@ def test_the_trend_names_lots_outside_their_limits_and_says_when_they_are_few(
         lots.close(lot.id, lots.assess(lot).figures.decision, "Ines")
     page = client.get("/lots/trend?part=Trend").text
     assert "3 lots are few" in page and "1 lot lies outside its limits: T-3." in page
-    assert page.count('class="point outside"') == 1 and "45.0 %" in page
+    assert page.count('class="point outside"') == 1 and "45.0\N{NO-BREAK SPACE}%" in page
     chart = client.get("/api/v1/lots/trend?part=Trend").json
     assert chart is not None
     assert chart["centre"] == 0.15 and [lot["outside"] for lot in chart["lots"]] == [None, None, "above"]
