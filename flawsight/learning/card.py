@@ -102,11 +102,13 @@ def _unknown(found: dict[str, Any]) -> str:
     if not found:
         return "The model cannot tell that a picture shows none of its products."
     low, high = found["foreign_caught_interval"]
+    kinds = ", ".join(f"{kind} {of['foreign_caught']:.0%}" for kind, of in sorted(found["kinds"].items()))
     return (
         f"Pictures of other things: AUROC {found['auroc']:.3f} between {found['known']} test parts and "
         f"{found['foreign']} drawn foreign pictures; {found['foreign_caught']:.1%} of these "
         f"({low:.1%}–{high:.1%}) are answered `unknown`, and {found['known_called_unknown']:.1%} of "
-        "the parts. A photograph that resembles a known product by chance may still be judged."
+        f"the parts. Answered so by kind: {kinds}. A photograph that resembles a known product by chance may "
+        "still be judged."
     )
 
 
