@@ -59,6 +59,17 @@ def number(value: float, digits: int = 0) -> str:
     return format_decimal(value, pattern, locale=language())
 
 
+def percent(share: float) -> str:
+    """0.0314 to ``3.1 %``, which no line end divides; never 0 % or 100 % for what is only nearly so."""
+    if 0 < share < 0.0005:
+        said = f"< {number(0.1, 1)} %"
+    elif 0.9995 <= share < 1:
+        said = f"> {number(99.9, 1)} %"
+    else:
+        said = f"{number(100 * share, 1)} %"
+    return said.replace(" ", "\N{NO-BREAK SPACE}")
+
+
 @cache
 def _catalog(language: str) -> NullTranslations:
     return translation("messages", FOLDER, [language], fallback=True)

@@ -23,8 +23,8 @@ from flawsight.i18n import speaking
 from flawsight.inspection.quality import Quality
 from flawsight.inspection.result import Box, Inspection
 from flawsight.records import Record, Store
-from flawsight.reporting import build_report
 from flawsight.reporting.drawings import fitting_size
+from flawsight.reporting.report import build_report
 from flawsight.reporting.style import BOLD, printable, register_fonts
 from flawsight.taxonomy import describe, learn
 

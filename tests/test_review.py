@@ -26,7 +26,7 @@ from flawsight.imaging import read_image
 from flawsight.records import Record, Store
 from flawsight.records.reviews import Answer, BadReview, Review, ReviewBox, Reviews
 from flawsight.records.search import Filter, History
-from flawsight.reporting import build_report
+from flawsight.reporting.report import build_report
 
 CRACK = ReviewBox(60, 40, 120, 100, "MT_Crack")  # where the factory's model found it
 FOUND = Answer("A. Kern", "reject", "MT_Crack", (CRACK,))

@@ -30,7 +30,7 @@ from flawsight.records.retention import Retention, Rule
 from flawsight.records.reviews import Answer, Reviews
 from flawsight.records.tables import GoldenRow
 from flawsight.records.verify import BadHead, Verification, head, parse_head, verify
-from flawsight.reporting import build_report
+from flawsight.reporting.report import build_report
 
 ROOT = Path(__file__).resolve().parent.parent
 UPLOAD = encode(make_inspection().pixels)

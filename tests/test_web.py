@@ -349,7 +349,9 @@ def test_its_own_names_are_all_good(client: FlaskClient, name: str) -> None:
 # --- starting -----------------------------------------------------------------------------------------
 
 
-def test_serving_an_onnx_model_never_imports_torch(tmp_path: Path, tiny_model: Path) -> None:
+def test_serving_an_onnx_model_never_imports_torch_nor_reportlab_before_the_first_report(
+    tmp_path: Path, tiny_model: Path
+) -> None:
     code = """
 import io, json, sys
 from pathlib import Path
@@ -362,13 +364,14 @@ client = app.test_client()
 client.get("/")
 data = encode_png(np.full((96, 96, 3), 150, np.uint8))
 answer = client.post("/api/v1/inspections", data={"file": (io.BytesIO(data), "a.png")})
+early = "reportlab" in sys.modules
 pdf = client.get(answer.get_json()["links"]["pdf"])
 heavy = [name for name in ("torch", "lightning", "sklearn", "matplotlib") if name in sys.modules]
-print(json.dumps([answer.status_code, pdf.status_code, heavy]))
+print(json.dumps([answer.status_code, pdf.status_code, heavy, early]))
 """
     command = [sys.executable, "-c", code, str(tmp_path / "instance"), str(tiny_model)]
     done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=120, check=True)
-    assert json.loads(done.stdout.splitlines()[-1]) == [201, 200, []]
+    assert json.loads(done.stdout.splitlines()[-1]) == [201, 200, [], False]
 
 
 def test_a_taken_port_is_named_with_a_way_out(tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def _write_heatmap(inspection: Inspection, _: Path, target: Path) -> Path:
 
 def _write_report(inspection: Inspection, path: Path, target: Path) -> Path:
     from flawsight.records import Record  # here: a database and a PDF library that few calls need
-    from flawsight.reporting import build_report
+    from flawsight.reporting.report import build_report
 
     record = Record.unfiled(inspection, path, encode_pictures(inspection))
     return _write(target, ".pdf", build_report(record))

@@ -1,5 +1,1 @@
-"""Reports for the file: a stored inspection as a PDF."""
-
-from flawsight.reporting.report import build_report
-
-__all__ = ["build_report"]
+"""Reports for the file: a stored inspection, a lot or a non-conformance as a PDF."""

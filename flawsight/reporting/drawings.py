@@ -14,22 +14,11 @@ from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.platypus import Flowable
 
 from flawsight.errors import RecordError
-from flawsight.i18n import number
+from flawsight.i18n import percent
 from flawsight.reporting.style import ACCENT, BOLD, INK, MUTED, PALE, REGULAR, RULE, VERDICT_COLOURS
 
 PICTURE_DPI = 200
 JPEG_QUALITY = 88
-
-
-def percent(share: float) -> str:
-    """0.0314 to ``3.1 %``, which no line end divides; never 0 % or 100 % for what is only nearly so."""
-    if 0 < share < 0.0005:
-        said = f"< {number(0.1, 1)} %"
-    elif 0.9995 <= share < 1:
-        said = f"> {number(99.9, 1)} %"
-    else:
-        said = f"{number(100 * share, 1)} %"
-    return said.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 class Picture(Flowable):  # type: ignore[misc]  # reportlab ships no types

@@ -13,14 +13,13 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, Spacer, Table
 
 from flawsight.i18n import gettext as _
-from flawsight.i18n import marked, ngettext
+from flawsight.i18n import marked, ngettext, percent
 from flawsight.inspection.words import identifies, product_of, reason_of, warnings_of
 from flawsight.records.record import Record
 from flawsight.reporting import style
 from flawsight.reporting.drawings import (
     Picture,
     fitting_size,
-    percent,
     ruled_blank,
 )
 from flawsight.reporting.layout import Cell, table

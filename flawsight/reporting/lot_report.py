@@ -18,7 +18,7 @@ from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Spacer, Ta
 
 from flawsight.errors import FlawsightError
 from flawsight.i18n import gettext as _
-from flawsight.i18n import marked, number
+from flawsight.i18n import marked, number, percent
 from flawsight.records.assessment import (
     PART_WORDS,
     ROW_WORDS,
@@ -34,7 +34,7 @@ from flawsight.records.lot import DISPOSITIONS, STATES, Event, Lot, event_words
 from flawsight.records.record import Record
 from flawsight.records.sampling import NONE_ALLOWED
 from flawsight.reporting import style
-from flawsight.reporting.drawings import Picture, fitted, percent, ruled_blank, tick_boxes
+from flawsight.reporting.drawings import Picture, fitted, ruled_blank, tick_boxes
 from flawsight.reporting.layout import ALL_SIDES, Cell, footer, heading, moment, print_pages, table
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe, shown
 from flawsight.taxonomy import describe

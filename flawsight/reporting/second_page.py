@@ -12,6 +12,7 @@ from reportlab.platypus import Flowable, Spacer, Table
 
 from flawsight.i18n import gettext as _
 from flawsight.i18n import number as written
+from flawsight.i18n import percent
 from flawsight.inspection.words import identifies
 from flawsight.records.record import Record
 from flawsight.records.reviews import DISPOSITIONS as DISPOSITION_LABELS
@@ -19,7 +20,6 @@ from flawsight.records.reviews import Review
 from flawsight.reporting import style
 from flawsight.reporting.drawings import (
     bars,
-    percent,
     ruled_blank,
     threshold_scale,
     tick_boxes,

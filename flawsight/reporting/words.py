@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from flawsight.i18n import gettext as _
-from flawsight.i18n import marked
+from flawsight.i18n import marked, percent
 from flawsight.inspection.words import identifies, product_of
-from flawsight.reporting.drawings import percent
 from flawsight.taxonomy import ClassInfo
 
 NOT_RECORDED = marked("not recorded in this model file")

@@ -23,13 +23,12 @@ from flask import Blueprint, Response, jsonify, request
 
 from flawsight.errors import ModelError, NotFound
 from flawsight.i18n import gettext as _
-from flawsight.i18n import language
+from flawsight.i18n import language, percent
 from flawsight.imaging import decode, read_bytes, sha256
 from flawsight.inspection.explain import CLASS_MAP, GRAD_CAM_METHODS, TITLES
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.pictures import encode_layer
 from flawsight.records import Record
-from flawsight.reporting.drawings import percent
 from flawsight.settings import PROJECT_ROOT, Settings
 from flawsight.taxonomy import describe
 from flawsight.web.queue import Queue

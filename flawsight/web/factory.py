@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Flask
 
 from flawsight import __version__
+from flawsight.i18n import percent
 from flawsight.inspection.inspector import Inspector
 from flawsight.records import Accounts, Store
-from flawsight.reporting.drawings import percent
 from flawsight.settings import PROJECT_ROOT, Settings
 from flawsight.web import (
     api,

@@ -15,7 +15,6 @@ from flawsight.records.lot import STATES
 from flawsight.records.lots import Lots
 from flawsight.records.reviews import Reviews
 from flawsight.records.search import History
-from flawsight.reporting import build_report
 from flawsight.web.answer import to_json, uploaded
 from flawsight.web.bench import remember, sent_context
 from flawsight.web.explanations import others_problem
@@ -69,6 +68,8 @@ def show(inspection_id: str) -> str:
 
 @bp.get("/<inspection_id>/report.pdf")
 def report(inspection_id: str) -> Response:
+    from flawsight.reporting.report import build_report  # here: 12 MB that only reports need
+
     store = service().store
     record = store.get(inspection_id)
     review = Reviews(store).latest([inspection_id]).get(inspection_id)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from flawsight.i18n import gettext as _
-from flawsight.i18n import marked, ngettext, number
+from flawsight.i18n import marked, ngettext, number, percent
 from flawsight.records.assessment import (
     PART_WORDS,
     ROW_WORDS,
@@ -21,7 +21,6 @@ from flawsight.records.assessment import (
 from flawsight.records.lot import DISPOSITIONS, DRAWN, STATES, Event, Lot, Summary, event_words
 from flawsight.records.pchart import USUAL, PChart
 from flawsight.records.sampling import NONE_ALLOWED
-from flawsight.reporting.drawings import percent
 from flawsight.taxonomy import describe
 from flawsight.web.view import spoken_time
 

@@ -29,8 +29,6 @@ from flawsight.records.lot import (
 from flawsight.records.lots import Lots
 from flawsight.records.pchart import p_chart
 from flawsight.records.sampling import LARGEST_LOT, LEVELS, LIMITS, BadPlan
-from flawsight.reporting.lot_report import build_lot_report
-from flawsight.reporting.ncr import build_ncr
 from flawsight.web.auth import current_user, requires
 from flawsight.web.bench import clean, remember, remembered
 from flawsight.web.history import BadFilter
@@ -146,6 +144,8 @@ def dispose(lot_id: int) -> AnyResponse | tuple[str, int]:
 
 @bp.get("/<int:lot_id>/report.pdf")
 def report(lot_id: int) -> Response:
+    from flawsight.reporting.lot_report import build_lot_report  # here: 12 MB that only reports need
+
     store = service().store
     lot, assessment = assessed(lot_id)
     number = lot.report_number
@@ -157,6 +157,8 @@ def report(lot_id: int) -> Response:
 
 @bp.get("/<int:lot_id>/ncr.pdf")
 def ncr(lot_id: int) -> Response:
+    from flawsight.reporting.ncr import build_ncr  # here: 12 MB that only reports need
+
     store = service().store
     lot, assessment = assessed(lot_id)
     if not has_ncr(lot, assessment.figures):

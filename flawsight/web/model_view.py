@@ -10,12 +10,11 @@ from typing import Any
 
 from flawsight.errors import FlawsightError
 from flawsight.i18n import gettext as _
-from flawsight.i18n import marked, ngettext, number
+from flawsight.i18n import marked, ngettext, number, percent
 from flawsight.inspection.library import InstalledModel
 from flawsight.inspection.operating import FEW_DEFECTS, Costs, Curves, OperatingPoint, Rate, clopper_pearson
 from flawsight.metadata import ModelMetadata
 from flawsight.records.models import KINDS, Change, Limits, Setup
-from flawsight.reporting.drawings import percent
 from flawsight.taxonomy import describe
 from flawsight.web.charts import Axis, Chart, Mark, Series, line_chart, top_of
 from flawsight.web.view import spoken_stamp, spoken_time

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from flawsight.i18n import gettext as _
-from flawsight.i18n import marked, ngettext, number
+from flawsight.i18n import marked, ngettext, number, percent
 from flawsight.inspection.drift import MOVED, Mix, Shift
 from flawsight.inspection.operating import Rate
 from flawsight.inspection.result import VERDICTS
@@ -18,7 +18,6 @@ from flawsight.records.checks import Check
 from flawsight.records.drift import Drift
 from flawsight.records.findings import Finding
 from flawsight.records.golden import REASONS, GoldenPart, State
-from flawsight.reporting.drawings import percent
 from flawsight.taxonomy import describe
 from flawsight.web.view import spoken_time
 

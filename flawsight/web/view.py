@@ -11,13 +11,12 @@ from typing import Any
 from babel.dates import format_datetime
 
 from flawsight.i18n import gettext as _
-from flawsight.i18n import language, marked, ngettext, number
+from flawsight.i18n import language, marked, ngettext, number, percent
 from flawsight.inspection.words import identifies, product_of, reason_of, warnings_of
 from flawsight.metadata import ModelMetadata
 from flawsight.records import Record, reviews
 from flawsight.records.record import CONTEXT
 from flawsight.records.reviews import Review
-from flawsight.reporting.drawings import percent
 from flawsight.reporting.words import next_step, rate_with_interval, severity_words, verdict_word
 from flawsight.taxonomy import IDENTIFY, ClassInfo, describe
 
