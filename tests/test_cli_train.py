@@ -296,8 +296,8 @@ def test_the_shipped_figures_can_be_measured_again(resumed: Path, data: Path, tm
         assert measured[key] == shipped[key]
     kinds = measured["unknown"]["kinds"]
     assert kinds["others"]["foreign"] == 1
-    drawn = [of["foreign"] for kind, of in kinds.items() if kind.startswith("drawn ")]
-    assert len(drawn) > 3 and 1 + sum(drawn) == measured["unknown"]["foreign"]
+    counts = [of["foreign"] for kind, of in kinds.items() if kind.startswith("drawn ")]
+    assert len(counts) > 3 and 1 + sum(counts) == measured["unknown"]["foreign"]
     drawn = {"confusion_matrix", "per_dataset_accuracy", "reliability", "cost_curve", "worst_mistakes"}
     assert {path.stem for path in tmp_path.glob("*.png")} == drawn
 

@@ -27,7 +27,7 @@ from werkzeug.test import TestResponse, encode_multipart
 from flawsight.i18n import speaking
 from flawsight.inspection.familiarity import KnownParts, Plane
 from flawsight.inspection.library import Library
-from flawsight.inspection.operating import Costs, Curves, clopper_pearson
+from flawsight.inspection.operating import Costs, Curves, clopper_pearson, few_defects_warning
 from flawsight.inspection.tiny import METADATA
 from flawsight.metadata import ONNX_KEY, ModelMetadata
 from flawsight.records import Store
@@ -36,7 +36,6 @@ from flawsight.records.reviews import Answer, Reviews
 from flawsight.records.shadows import mcnemar
 from flawsight.web import create_app
 from flawsight.web.charts import Axis, Series, line_chart, top_of
-from flawsight.web.model_view import few_warning
 
 
 @pytest.fixture(scope="module")
@@ -621,5 +620,5 @@ def test_how_little_few_defects_prove_is_said_in_the_readers_language(
     defective: int | None, language: str, said: str
 ) -> None:
     with speaking(language):
-        warning = few_warning({"defective": defective})
+        warning = few_defects_warning({"defective": defective})
     assert warning.startswith(said) and bool(warning) == bool(said)

@@ -21,7 +21,7 @@ from flawsight.errors import DataError
 from flawsight.imaging import read_image
 from flawsight.inspection.engines import load_engine
 from flawsight.inspection.inspector import Inspector
-from flawsight.inspection.operating import Costs
+from flawsight.inspection.operating import Costs, few_defects_warning
 from flawsight.learning import charts
 from flawsight.learning.card import cell
 from flawsight.learning.evaluate import inspect_samples, real_answers
@@ -164,5 +164,5 @@ def _print(measured: dict[str, Any]) -> None:
             )
         )
     for name, column in columns.items():
-        if "warning" in column:
-            Console().print(f"{name}: {column['warning']}")
+        if warning := few_defects_warning(column):
+            Console().print(f"{name}: {warning}")

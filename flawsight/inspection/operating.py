@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flawsight.i18n import ngettext, percent
+
 FEW_DEFECTS = 100  # below this, a perfect recall still proves less than about 96 %
 BINS = 10  # of the reliability diagram
 
@@ -41,6 +43,21 @@ def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[f
     low = 0.0 if successes == 0 else float(betaincinv(successes, trials - successes + 1, tail))
     high = 1.0 if successes == trials else float(betaincinv(successes + 1, trials - successes, 1 - tail))
     return low, high
+
+
+def few_defects_warning(figures: Mapping[str, Any]) -> str:
+    """What the ``defective`` parts of some figures can prove; empty where they are enough, or none."""
+    count = figures.get("defective")
+    if not isinstance(count, int) or not 0 < count < FEW_DEFECTS:
+        return ""
+    return ngettext(
+        "Only %(num)s defective part was tested: even a perfect result proves no more than a recall above "
+        "%(low)s.",
+        "Only %(num)s defective parts were tested: even a perfect result proves no more than a recall above "
+        "%(low)s.",
+        count,
+        low=percent(clopper_pearson(count, count)[0]),
+    )
 
 
 @dataclass(frozen=True)

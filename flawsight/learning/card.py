@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from flawsight.inspection.operating import few_defects_warning
 from flawsight.learning.config import TrainConfig
 
 _TEMPLATE = Path(__file__).with_name("model_card.md")
@@ -50,7 +51,7 @@ def model_card(results: dict[str, Any]) -> str:
     """Markdown from the content of ``results_unified.json``."""
     test, decision, config = results["test"], results["decision"], results["config"]
     columns = {"overall": test["overall"], **test["datasets"]}
-    warnings = [f"- {name}: {c['warning']}" for name, c in test["datasets"].items() if "warning" in c]
+    warnings = [f"- {name}: {w}" for name, c in test["datasets"].items() if (w := few_defects_warning(c))]
     return _TEMPLATE.read_text(encoding="utf-8").format(
         name=results["model"]["name"],
         version=results["model"]["version"],

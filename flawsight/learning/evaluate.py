@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from flawsight.data.samples import GENERATED, Sample
 from flawsight.data.whole import sample_pixels
 from flawsight.inspection.inspector import Inspector
-from flawsight.inspection.operating import FEW_DEFECTS, clopper_pearson
+from flawsight.inspection.operating import clopper_pearson
 from flawsight.inspection.result import Inspection
 from flawsight.learning.localisation import (
     Localisation,
@@ -204,12 +204,6 @@ def _decisions(answers: Answers, truth: NDArray[np.bool_], meta: ModelMetadata) 
     }
     if defective and good:
         result["overkill_at_zero_escapes"] = _rate(int((mass[~truth] >= mass[truth].min()).sum()), good)
-    if defective < FEW_DEFECTS:
-        low = clopper_pearson(defective, defective)[0]
-        result["warning"] = (
-            f"Only {defective} defective parts were tested: even a perfect result proves no more than "
-            f"a recall above {low:.0%}."
-        )
     return result
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from flawsight.errors import FlawsightError
 from flawsight.i18n import gettext as _
-from flawsight.i18n import marked, ngettext, number, percent
+from flawsight.i18n import marked, number, percent
 from flawsight.inspection.library import InstalledModel
-from flawsight.inspection.operating import FEW_DEFECTS, Costs, Curves, OperatingPoint, Rate, clopper_pearson
+from flawsight.inspection.operating import Costs, Curves, OperatingPoint, Rate, few_defects_warning
 from flawsight.metadata import ModelMetadata
 from flawsight.records.models import KINDS, Change, Limits, Setup
 from flawsight.taxonomy import describe
@@ -142,24 +142,8 @@ def figure_table(results: Mapping[str, Any]) -> SimpleNamespace | None:
             ],
         )
     )
-    warnings = {name: warning for name, column in columns.items() if (warning := few_warning(column))}
+    warnings = {name: warning for name, column in columns.items() if (warning := few_defects_warning(column))}
     return SimpleNamespace(columns=list(columns), rows=rows, warnings=warnings)
-
-
-def few_warning(column: Mapping[str, Any]) -> str:
-    """What so few defective parts can prove at most; empty where they are enough, or not counted."""
-    match column.get("defective"):
-        case int() as count if 0 < count < FEW_DEFECTS:
-            return ngettext(
-                "Only %(num)s defective part was tested: even a perfect result proves no more than a "
-                "recall above %(low)s.",
-                "Only %(num)s defective parts were tested: even a perfect result proves no more than a "
-                "recall above %(low)s.",
-                count,
-                low=percent(clopper_pearson(count, count)[0]),
-            )
-        case _:
-            return ""
 
 
 def class_table(results: Mapping[str, Any]) -> list[SimpleNamespace]:
