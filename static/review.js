@@ -86,7 +86,7 @@ function listBoxes() {
       Object.assign(input, { type: "number", value: box[key], min: 0, max: key[0] === "x" ? width : height });
       input.setAttribute("aria-label", filled(reviewTexts.edge, { number: index + 1, edge: name }));
       input.addEventListener("change", () => { change(index, { [key]: Number(input.value) }); });
-      label.append(name, input, " px");
+      label.append(`${name}, px`, input);
       line.append(label);
     }
     return line;
