@@ -216,6 +216,17 @@ def test_images_and_labels_turn_together() -> None:
     assert len({marks.tobytes() for _, marks in turned}) == 8
 
 
+def test_the_rim_of_a_good_part_is_seen_as_often_as_flaws_at_the_rim_need(
+    tmp_path: Path, cracked: Sample
+) -> None:
+    pixels = surface(320)
+    pixels[:16, :16] = 250  # the corner
+    part = Sample(write(tmp_path / "exp1_num_700.png", pixels), "MT_Free", "Magnetic Tile", "2")
+    dataset = crops(cracked, part)
+    seen = [(draw(dataset, 1, size=96, seed=seed)["image"] > 3).sum() == 3 * 16 * 16 for seed in range(400)]
+    assert np.mean(seen) == pytest.approx((48 / 320) ** 2, abs=0.015)
+
+
 # Randomness
 
 

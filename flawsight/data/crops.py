@@ -299,7 +299,9 @@ def _inside(start: float, length: int, side: int) -> int:
 
 
 def _anywhere(length: int, side: int, rng: np.random.Generator) -> int:
-    return int(rng.integers(0, max(0, length - side) + 1))
+    # The middle of the crop may lie anywhere, so that borders are seen as often as everything else. If the
+    # corner of the crop were drawn, the rim of good parts would hardly ever be seen, and be taken for a flaw.
+    return _inside(rng.uniform(0, length) - side / 2, length, side)
 
 
 def _cut(values: NDArray[Any], y: int, x: int, side: int, fill: int | None = None) -> NDArray[Any]:
