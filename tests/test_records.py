@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -61,6 +62,21 @@ def test_what_is_filed_comes_back_whole(store: Store) -> None:
     assert {name: found.read(name) for name in found.pictures} == PICTURES
     assert found.created_at.tzinfo is not None
     assert abs((datetime.now(UTC) - found.created_at).total_seconds()) < 60
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["second names", "a disk without them"])
+def test_an_upload_that_is_its_own_picture_is_stored_once(
+    store: Store, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    record = store.add(INSPECTION, UPLOAD, {**PICTURES, "original": UPLOAD})
+    original = record.pictures["original"]
+    assert original.read_bytes() == record.upload.read_bytes() == UPLOAD
+    assert original.samefile(record.upload) == links
 
 
 def test_numbers_run_through_the_year(store: Store) -> None:

@@ -324,10 +324,15 @@ def _suffix(content: bytes) -> str:
 
 
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """A new folder with ``files``, safe on the disk; the same bytes under two names are stored once."""
     folder.mkdir()
+    stored: dict[bytes, Path] = {}
     with ExitStack() as opened:
         written = []
         for name, content in files.items():
+            if content in stored and _linked(stored[content], folder / name):
+                continue
+            stored[content] = folder / name
             file = opened.enter_context((folder / name).open("xb"))
             file.write(content)
             file.flush()
@@ -336,6 +341,15 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         for file in written:  # all are on their way by now, so the first wait is nearly the only one
             os.fsync(file.fileno())
     _flush_folder(folder)
+
+
+def _linked(file: Path, name: Path) -> bool:
+    """Give ``file`` a second ``name``, where the disk can."""
+    try:
+        name.hardlink_to(file)
+    except OSError:  # FAT and some network folders know of no second names
+        return False
+    return True
 
 
 def _flush_folder(folder: Path) -> None:
