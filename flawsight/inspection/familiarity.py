@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from flawsight.errors import ModelError
 from flawsight.inspection.engines import Float
+from flawsight.inspection.strangeness import strangeness
 from flawsight.metadata import ModelMetadata
 
 KIND, MEAN_ALONE = "planes", "subspace"  # the latter in models of before, which have one plane
@@ -80,10 +82,12 @@ class KnownParts:
     Attributes:
         planes: one for each row of ``summaries``, from the first.
         limit: a picture farther than this from any of them is foreign.
+        reaches: how far known parts go by the measures of ``strangeness``; empty in models of before.
     """
 
     planes: tuple[Plane, ...]
     limit: float
+    reaches: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, metadata: ModelMetadata) -> KnownParts | None:
@@ -104,12 +108,22 @@ class KnownParts:
                 found=stats.get("kind"),
                 known=KIND,
             )
-        return cls(tuple(Plane.of(plane) for plane in stats["planes"]), float(stats["limit"]))
+        planes = tuple(Plane.of(plane) for plane in stats["planes"])
+        return cls(planes, float(stats["limit"]), stats.get("reaches", {}))
 
     def to_dict(self) -> dict[str, Any]:
         """What ``of`` reads, as JSON."""
         planes = [plane.to_dict() for plane in self.planes]
-        return {"kind": KIND, "limit": round(self.limit, 6), "planes": planes}
+        return {"kind": KIND, "limit": round(self.limit, 6), "planes": planes, "reaches": {**self.reaches}}
+
+    def foreignness(self, features: Float, image: NDArray[np.uint8]) -> tuple[float, str]:
+        """How foreign RGB ``image`` (H, W, 3) with ``features`` (C, h, w) is, to be compared with ``limit``.
+
+        The second value says what makes it so, where the picture itself does (see ``strangeness``).
+        """
+        far, strange = self.distance(features), strangeness(image, self.reaches)
+        by_itself = self.limit * strange.value
+        return (by_itself, strange.why) if strange.value > 1 and by_itself > far else (far, "")
 
     def distance(self, features: Float) -> float:
         """How foreign features (C, h, w) are, 0 for those in all planes; to be compared with ``limit``."""

@@ -102,8 +102,9 @@ class Inspector:
         values = answer(logits, explain.real_cells(scores, placement, metadata.stride), metadata)
         ranked = sorted(zip(metadata.classes, values.tolist(), strict=True), key=lambda pair: -pair[1])
         probabilities = dict(ranked)
-        distance = self.known_parts.distance(features) if self.known_parts else None
-        judgement = self._judge(probabilities, distance)
+        known = self.known_parts
+        distance, strange = known.foreignness(features, image) if known else (None, "")
+        judgement = self._judge(probabilities, distance, strange)
         clock.lap("decide")
         cells = explain.cell_probabilities(scores)
         # The most probable defect is explained, also on a good part: there the evidence is weak.
@@ -130,7 +131,8 @@ class Inspector:
                 "preprocessing": asdict(metadata.preprocessing),
                 "metrics": metadata.metrics,
                 "distance": None if distance is None else round(distance, 6),
-                "distance_limit": self.known_parts.limit if self.known_parts else None,
+                "distance_limit": known.limit if known else None,
+                **({"strange": strange} if strange else {}),
                 **self._product,
             },
             timing_ms=clock.finish(),
@@ -168,7 +170,7 @@ class Inspector:
         limits = {"accept_below": decision.accept_below, "reject_from": decision.reject_from}
         return limits if self.metadata.defects else {**limits, "sure_from": decision.sure_from}
 
-    def _judge(self, probabilities: dict[str, float], distance: float | None) -> Judgement:
+    def _judge(self, probabilities: dict[str, float], distance: float | None, strange: str) -> Judgement:
         if self.metadata.defects:
             judgement = judge(probabilities, self.metadata.defects, self.metadata.decision)
         else:
@@ -177,7 +179,7 @@ class Inspector:
             return judgement
         likest = max(probabilities, key=lambda name: probabilities[name])
         with speaking(ENGLISH):
-            why = unknown_reason(distance, self.known_parts.limit)
+            why = unknown_reason(distance, self.known_parts.limit, strange)
         return replace(
             judgement,
             verdict="unknown",

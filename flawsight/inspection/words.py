@@ -8,6 +8,7 @@ from typing import Any
 from flawsight.i18n import ENGLISH, language, number
 from flawsight.i18n import gettext as _
 from flawsight.inspection.quality import Quality
+from flawsight.inspection.strangeness import COLOUR, NOISE
 from flawsight.taxonomy import IDENTIFY, describe
 
 
@@ -57,8 +58,17 @@ def identified_reason(confidence: float, sure_from: float, predicted_class: str)
     )
 
 
-def unknown_reason(distance: float, limit: float) -> str:
-    """Why a picture is not judged at all."""
+def unknown_reason(distance: float, limit: float, strange: str = "") -> str:
+    """Why a picture is not judged at all; ``strange``: see ``Strangeness.why``."""
+    if strange == NOISE:
+        return _(
+            "The picture is nothing but noise: its pixels have nothing to do with their neighbours. It is "
+            "not judged. Look after the camera and the light."
+        )
+    if strange == COLOUR:
+        return _(
+            "The picture has colours that no part has that the model was trained on, so it is not judged."
+        )
     return _(
         "The picture is unlike anything the model was trained on (%(times)s times as far from known parts "
         "as the limit allows), so it is not judged.",
@@ -83,7 +93,7 @@ def reason_of(data: Mapping[str, Any]) -> str:
     if language() == ENGLISH or (data["verdict"] == "unknown" and None in (distance, limit)):
         return str(data["reason"])  # as filed
     if data["verdict"] == "unknown":
-        return unknown_reason(distance, limit)
+        return unknown_reason(distance, limit, data["method"].get("strange", ""))
     if "sure_from" in data["thresholds"]:
         return identified_reason(data["confidence"], data["thresholds"]["sure_from"], data["predicted_class"])
     limits = data["thresholds"]["accept_below"], data["thresholds"]["reject_from"]

@@ -18,10 +18,12 @@ from sklearn.metrics import roc_auc_score
 
 from flawsight.data.generate import draw_foreign
 from flawsight.data.samples import Sample
+from flawsight.data.whole import sample_pixels
 from flawsight.inspection.engines import Float
 from flawsight.inspection.familiarity import KnownParts, Plane
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.operating import clopper_pearson
+from flawsight.inspection.strangeness import usual
 from flawsight.learning.calibrate import Reading, read_samples
 
 KNOWN_SHARE = 0.99  # of validation parts that must stay within the limit
@@ -137,8 +139,9 @@ def _against(known: Sequence[float], foreign: Sequence[float], limit: float) -> 
 def known_statistics(
     inspector: Inspector, train: Iterable[Sample], validation: Iterable[Sample]
 ) -> dict[str, Any]:
-    """``feature_statistics`` of representative samples."""
-    engine = inspector.engine
-    return feature_statistics(
-        read_samples(engine, representative(train)), read_samples(engine, representative(validation))
-    )
+    """``feature_statistics`` of representative samples, and how far they go by themselves."""
+    engine, learned, checked = inspector.engine, representative(train), representative(validation)
+    statistics = feature_statistics(read_samples(engine, learned), read_samples(engine, checked))
+    if not statistics:
+        return {}
+    return {**statistics, "reaches": usual(sample_pixels(sample) for sample in learned + checked)}
