@@ -69,9 +69,12 @@ function place(event) {
 
 // --- what a pixel says ------------------------------------------------------------------------------------
 
+/** The pixel of `image` that lies over pixel (x, y) of the original: the layers of a large one are smaller. */
 function pixelOf(image, x, y) {
+  const column = Math.floor(((x + 0.5) * image.naturalWidth) / WIDTH);
+  const row = Math.floor(((y + 0.5) * image.naturalHeight) / HEIGHT);
   probe.clearRect(0, 0, 1, 1);
-  probe.drawImage(image, x, y, 1, 1, 0, 0, 1, 1);
+  probe.drawImage(image, column, row, 1, 1, 0, 0, 1, 1);
   return probe.getImageData(0, 0, 1, 1).data;
 }
 

@@ -19,7 +19,14 @@ from tiny_parts import SCRATCH
 from web_client import close, cracked, encoded, send_to_api, settings_in, surface, tiny_app
 
 from flawsight.inspection.inspector import Inspector
-from flawsight.inspection.pictures import TRUTH_COLOUR, edge_layer, encode_pictures, truth_layer
+from flawsight.inspection.pictures import (
+    TRUTH_COLOUR,
+    edge_layer,
+    encode_layer,
+    encode_pictures,
+    reduced,
+    truth_layer,
+)
 from flawsight.inspection.tiny import METADATA
 from flawsight.web import explanations
 
@@ -158,6 +165,27 @@ def test_the_edge_layer_marks_the_scratch_and_nothing_far_from_it(
     nothing = np.zeros((*good_part.shape[:2], 4), np.uint8)
     clear = encoded(nothing)
     assert not opened(edge_layer(encoded(good_part), clear))[..., 3].any()
+
+
+def test_pictures_of_a_large_photo_are_reduced_and_show_the_same_place(
+    inspector: Inspector, scratched_part: Pixels
+) -> None:
+    large = cv2.resize(scratched_part, (3072, 2304), interpolation=cv2.INTER_NEAREST)
+    found = inspector.inspect(large, name="x")
+    assert found.boxes and found.heatmap.values.shape == (2304, 3072)
+    filed = encode_pictures(found)
+    assert opened(filed["original"]).shape == (2304, 3072, 4)
+    sizes = {name: opened(filed[name]).shape[:2] for name in ("heatmap", "heat_layer", "boxes", "edges")}
+    assert set(sizes.values()) == {(1536, 2048)}
+    scratch = [round(side * 2048 / 256) for side in SCRATCH]
+    y, x = np.unravel_index(opened(filed["heat_layer"])[..., 3].argmax(), (1536, 2048))
+    assert scratch[0] <= x < scratch[2] and scratch[1] <= y < scratch[3]
+    edges = opened(edge_layer(filed["original"], filed["heat_layer"]))
+    assert edges.shape == (1536, 2048, 4) and edges[scratch[1] : scratch[3], scratch[0] : scratch[2], 3].any()
+    for box, whole in zip(reduced(found).boxes, found.boxes, strict=True):
+        assert box.x1 * 1.5 <= whole.x1 < whole.x2 <= box.x2 * 1.5
+        assert box.y1 * 1.5 <= whole.y1 < whole.y2 <= box.y2 * 1.5
+    assert opened(encode_layer(found.heatmap)).shape == (1536, 2048, 4)
 
 
 def test_the_truth_layer_covers_the_mask_and_a_line_around_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 
 import cv2
@@ -13,6 +14,7 @@ from flawsight import imaging
 from flawsight.errors import RecordError
 from flawsight.inspection.explain import edges
 from flawsight.inspection.result import Box, Heatmap, Inspection
+from flawsight.preprocessing import resize
 from flawsight.taxonomy import describe
 
 COLORMAP = cv2.COLORMAP_INFERNO  # dark to bright in even steps, also for colour-blind eyes
@@ -28,6 +30,7 @@ TRUTH_FILL = 70  # of 255, opacity inside the outline of a known defect
 UNSEEN = 2  # heat up to this level of 255 changes no pixel that anyone could tell; the part stays itself
 JPEG_QUALITY = 92  # of pictures that are there to be looked at
 LOSSLESS_PIXELS = 4_000_000  # above this a PNG takes seconds and tens of megabytes
+LARGEST_SIDE = 2048  # of drawn pictures; the original keeps its size
 SMALLEST_SIDE = 480  # pictures with lettering are enlarged to about this, or it could not be read
 
 Pixels = NDArray[np.uint8]
@@ -54,21 +57,62 @@ def encode_pictures(inspection: Inspection, upload: bytes = b"") -> dict[str, by
 
     ``original`` is ``upload`` itself where any viewer shows those bytes as they were inspected,
     otherwise it is lossless unless it is very large. The others are JPEG, for they are looked at and
-    not measured, and ``heat_layer`` is PNG, for it is transparent.
+    not measured, and ``heat_layer`` is PNG, for it is transparent; none of them is larger than
+    ``LARGEST_SIDE``.
     """
-    pixels, levels = inspection.pixels, _heat_levels(inspection)
+    shown = reduced(inspection)
+    levels = _heat_levels(shown)
     return {
-        "original": upload if imaging.shows_as_is(upload) else _encode_original(pixels),
-        "heatmap": imaging.encode_jpeg(_blend(pixels, levels), JPEG_QUALITY),
+        "original": upload if imaging.shows_as_is(upload) else _encode_original(inspection.pixels),
+        "heatmap": imaging.encode_jpeg(_blend(shown.pixels, levels), JPEG_QUALITY),
         "heat_layer": imaging.encode_indexed_png(levels, _palette()),
-        "boxes": imaging.encode_jpeg(draw_boxes(pixels, inspection.boxes), JPEG_QUALITY),
-        "edges": imaging.encode_jpeg(draw_edges(inspection), JPEG_QUALITY),
+        "boxes": imaging.encode_jpeg(draw_boxes(shown.pixels, shown.boxes), JPEG_QUALITY),
+        "edges": imaging.encode_jpeg(draw_edges(shown), JPEG_QUALITY),
     }
 
 
+def reduced(inspection: Inspection) -> Inspection:
+    """``inspection`` of a picture of at most ``LARGEST_SIDE`` pixels a side, to draw it in.
+
+    A phone's photo has twelve million pixels; four pictures of that size take seconds and tens of megabytes,
+    and no screen shows them.
+    """
+    height, width = inspection.pixels.shape[:2]
+    values = _reduced_values(inspection.heatmap)
+    down, across = values.shape[0] / height, values.shape[1] / width
+    if down == across == 1:
+        return inspection
+    return replace(
+        inspection,
+        pixels=resize(inspection.pixels, (values.shape[0], values.shape[1])),
+        heatmap=replace(inspection.heatmap, values=values),
+        boxes=tuple(_scaled(box, across, down) for box in inspection.boxes),
+    )
+
+
+def _reduced_values(heatmap: Heatmap) -> NDArray[np.float32]:
+    height, width = heatmap.values.shape
+    scale = LARGEST_SIDE / max(height, width)
+    if scale >= 1:
+        return heatmap.values
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(heatmap.values, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _scaled(box: Box, across: float, down: float) -> Box:
+    """``box`` times the factors, outwards to whole pixels."""
+    return replace(
+        box,
+        x1=math.floor(box.x1 * across),
+        y1=math.floor(box.y1 * down),
+        x2=math.ceil(box.x2 * across),
+        y2=math.ceil(box.y2 * down),
+    )
+
+
 def encode_layer(heatmap: Heatmap) -> bytes:
-    """``heatmap`` over its own peak as a transparent PNG, to be laid over the image."""
-    return imaging.encode_indexed_png(_levels(heatmap.values, 1.0), _palette())
+    """``heatmap`` over its own peak as a transparent PNG to lay over the image, no larger than those."""
+    return imaging.encode_indexed_png(_levels(_reduced_values(heatmap), 1.0), _palette())
 
 
 def blend_heat(image: Pixels, heatmap: Heatmap) -> Pixels:
@@ -83,8 +127,8 @@ def edge_layer(original: bytes, heat_layer: bytes) -> bytes:
         original, heat_layer: the encoded pictures of those names; a layer that is all clear, as of a
             part without evidence, has no hot region.
     """
-    pixels = imaging.decode(original, max_bytes=len(original))
     levels = _alpha(heat_layer)
+    pixels = resize(imaging.decode(original, max_bytes=len(original)), (levels.shape[0], levels.shape[1]))
     strength = edges(pixels, (levels > UNSEEN) & (levels >= HALF_PEAK * levels.max()))
     colours = np.tile(np.array([*EDGE_COLOUR, 0], np.uint8), (256, 1))
     colours[:, 3] = np.arange(256)
