@@ -2,7 +2,8 @@
 
     PYTHONPATH=. python benchmarks/levers.py --data DIR --steps 250 --out FOLDER
 
-Every run sees equally many steps of about as many pixels, without implants. What is done is not repeated.
+Every run sees equally many steps of about as many pixels, without implants but where these are the
+question. What is done is not repeated.
 Decisions are chosen and figures read on the validation split: they compare the ways with each other and say
 nothing about new parts.
 """
@@ -46,6 +47,8 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "as shipped: native crops, taught cells, stride 16": {},
     "crops know their class, cells are not taught": {"map_loss": 0.0},
     "stride 32": {"stride": 32},
+    "labels smoothed by a tenth": {"label_smoothing": 0.1},
+    "with planted flaws": {"implants": 2},
     "fresh weights": {"pretrained": "none"},
     "whole parts squeezed to 224, image labels only": _whole(224),
     "whole parts squeezed to 320, image labels only": _whole(320),

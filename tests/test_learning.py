@@ -197,6 +197,32 @@ def test_a_small_defect_counts_as_much_as_a_large_one_beside_it() -> None:
     assert small == pytest.approx(large)
 
 
+def test_smoothed_labels_ask_for_less_certainty() -> None:
+    cells = torch.full((1, 10, 10), CLASSES.index("MT_Free"))
+    maps = torch.zeros(1, len(CLASSES), 10, 10)
+    maps[:, CLASSES.index("MT_Free")] = 20
+    sure = cell_loss(maps, cells, DEFECT).item()
+    smoothed = cell_loss(maps, cells, DEFECT, smoothing=0.1).item()
+    others = len(CLASSES) - 1
+    assert sure == pytest.approx(0, abs=1e-5)
+    assert smoothed == pytest.approx(0.5 * 0.1 * 20 * others / len(CLASSES), rel=1e-3)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_answer_is_taught_as_the_cells_are(net: CamNet, smoothing: float) -> None:
+    module = Classifier(net, META, TrainConfig(map_loss=0.0, label_smoothing=smoothing), [], 1)
+    module.log = lambda *_, **__: None  # type: ignore[method-assign]  # without a trainer
+    net.eval()
+    images, labels = torch.randn(2, 3, 64, 64), torch.tensor([0, 1])
+    batch = {"image": images, "label": labels, "cells": torch.full((2, 4, 4), IGNORE)}
+    with torch.no_grad():
+        loss = module.training_step(batch, 0).item()
+        scores = net.class_map(net(images)[1])
+        logs = image_log_probabilities(scores, DEFECT, META.decision.pooling, META.decision.cells)
+    right, mean = -logs[[0, 1], [0, 1]].mean().item(), -logs.mean().item()
+    assert loss == pytest.approx((1 - smoothing) * right + smoothing * mean, rel=1e-3)
+
+
 def test_averaged_weights_follow_quickly_at_first_and_slowly_later() -> None:
     average = averaging(0.9)._kwargs["avg_fn"]
     old, new = torch.zeros(1), torch.ones(1)

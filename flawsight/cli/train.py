@@ -118,6 +118,12 @@ _console = Console(stderr=True)
     "--map-loss", type=float, default=1.0, help="Weight of masks and boxes; 0 uses image labels only."
 )
 @optgroup.option(
+    "--label-smoothing",
+    type=click.FloatRange(0, 0.5),
+    default=0.0,
+    help="Share of each target that is spread over all classes.",
+)
+@optgroup.option(
     "--implants",
     type=click.IntRange(0),
     default=2,

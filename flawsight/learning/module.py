@@ -84,12 +84,19 @@ class Classifier(L.LightningModule):
         judged = known
         loss = 0 * scores.mean()  # a batch may hold nothing that teaches; it still has a gradient
         if self.config.map_loss:
-            loss = loss + self.config.map_loss * cell_loss(scores, batch["cells"], self.defect)
+            cells = cell_loss(scores, batch["cells"], self.defect, self.config.label_smoothing)
+            loss = loss + self.config.map_loss * cells
             # Where the place of the defect is known, its cells teach it. The answer would first teach
             # whichever cells are the most suspicious by chance, against what those cells are told.
             judged = known & ~located(batch["cells"], self.defect)
         if judged.any():
-            loss = loss + nn.functional.nll_loss(log_answer[judged], batch["label"][judged], self._weights())
+            # Log-probabilities are logits as well, those of which the softmax is the answer.
+            loss = loss + nn.functional.cross_entropy(
+                log_answer[judged],
+                batch["label"][judged],
+                self._weights(),
+                label_smoothing=self.config.label_smoothing,
+            )
         right = (log_answer.argmax(1) == batch["label"])[known].float()
         size = int(known.sum())
         self.log(
@@ -184,7 +191,7 @@ def located(cells: Tensor, defect: Tensor) -> Tensor:
     return ((cells != IGNORE) & defect[cells.clamp(min=0)]).flatten(1).any(1)
 
 
-def cell_loss(scores: Tensor, cells: Tensor, defect: Tensor) -> Tensor:
+def cell_loss(scores: Tensor, cells: Tensor, defect: Tensor, smoothing: float = 0.0) -> Tensor:
     """Cross-entropy over labelled cells: defects and good cells weigh the same, hard good ones more.
 
     Each crop's defect weighs the same: a pinhole covers four cells, an uneven tile hundreds, and a mean
@@ -194,8 +201,11 @@ def cell_loss(scores: Tensor, cells: Tensor, defect: Tensor) -> Tensor:
         scores: (N, K, h, w).
         cells: (N, h, w) class of each cell or ``IGNORE``.
         defect: (K,) which classes are defects.
+        smoothing: share of each target that is spread over all classes.
     """
-    losses = nn.functional.cross_entropy(scores, cells, ignore_index=IGNORE, reduction="none")
+    losses = nn.functional.cross_entropy(
+        scores, cells, ignore_index=IGNORE, reduction="none", label_smoothing=smoothing
+    )
     known = cells != IGNORE
     flaw = known & defect[cells.clamp(min=0)]
     good = known & ~flaw
