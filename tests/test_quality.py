@@ -11,9 +11,11 @@ from flask.testing import FlaskClient
 from numpy.typing import NDArray
 from web_client import encoded, post_file, send_form
 
+from flawsight.i18n import speaking
 from flawsight.imaging import read_image
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.quality import SHARP_FROM, TooSmall, assess, check_size
+from flawsight.inspection.words import reason_of
 from flawsight.settings import PROJECT_ROOT
 
 PARTS = sorted((PROJECT_ROOT / "sample").glob("*.png"))
@@ -95,6 +97,19 @@ def test_page_and_program_are_warned_but_not_refused(client: FlaskClient) -> Non
     assert "Mind the photo" in page and "looks blurred" in page
     answer = post_file(client, "/api/v1/inspections", poor, "poor.png")
     assert answer.status_code == 201 and "blurred" in answer.json["quality"]["warnings"][0]  # type: ignore[index]
+
+
+def test_a_good_part_on_a_poor_photo_is_for_a_person_to_release(
+    inspector: Inspector, good_part: Picture, scratched_part: Picture
+) -> None:
+    assert inspector.inspect_bytes(encoded(good_part), "a.png").verdict == "accept"
+    dark = inspector.inspect_bytes(encoded((good_part * 0.3).astype(np.uint8)), "a.png")
+    assert dark.defect_probability < dark.thresholds["accept_below"]
+    assert dark.verdict == "review" and "too poor to release" in dark.reason
+    with speaking("de"):
+        assert "zu schlecht" in reason_of(dark.to_dict())
+    flawed = inspector.inspect_bytes(encoded((scratched_part * 0.3).astype(np.uint8)), "a.png")
+    assert flawed.verdict == "reject", "what is seen even so is not doubted"
 
 
 def test_a_program_is_told_what_is_too_small(client: FlaskClient) -> None:

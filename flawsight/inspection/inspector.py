@@ -20,7 +20,7 @@ from flawsight.inspection.familiarity import KnownParts
 from flawsight.inspection.identify import identify
 from flawsight.inspection.quality import assess, check_size
 from flawsight.inspection.result import Box, Heatmap, ImageInfo, Inspection, ModelInfo
-from flawsight.inspection.words import unknown_reason
+from flawsight.inspection.words import poor_photo_reason, unknown_reason
 from flawsight.metadata import Decision
 from flawsight.preprocessing import Placement, prepare
 from flawsight.taxonomy import learn
@@ -68,12 +68,11 @@ class Inspector:
         digest = imaging.sha256(data)
         decoded = perf_counter()
         check_size(image.shape[1], image.shape[0])
-        quality = assess(image)
-        before = {"decode": (decoded - start) * 1000, "quality": (perf_counter() - decoded) * 1000}
         inspection = self.inspect(image, name=name, path=path, sha256=digest)
-        timing = {**before, **inspection.timing_ms}
-        timing["total"] += sum(before.values())
-        return replace(inspection, timing_ms=timing, quality=quality)
+        decoding = (decoded - start) * 1000
+        timing = {"decode": decoding, **inspection.timing_ms}
+        timing["total"] += decoding
+        return replace(inspection, timing_ms=timing)
 
     def inspect_file(self, path: str | Path) -> Inspection:
         """Read and inspect the image file ``path``.
@@ -95,7 +94,10 @@ class Inspector:
             ValueError: the array is not RGB uint8.
             ModelError: the network gave no finite numbers.
         """
+        _check(image)
         metadata, clock = self.metadata, _Clock()
+        quality = assess(image)
+        clock.lap("quality")
         logits, features, placement = self._run(image, name, clock)
         scores = explain.class_map(features, self.engine.head)  # (K, h, w)
         clock.lap("explain")
@@ -113,7 +115,7 @@ class Inspector:
         boxes = self._boxes(cells, judgement, placement)
         clock.lap("explain")
         height, width = image.shape[:2]
-        return Inspection(
+        inspection = Inspection(
             image=ImageInfo(name, path, sha256 or imaging.sha256(image.tobytes()), width, height),
             verdict=judgement.verdict,
             reason=judgement.reason,
@@ -137,7 +139,9 @@ class Inspector:
             },
             timing_ms=clock.finish(),
             pixels=image,
+            quality=quality,
         )
+        return _held_back(inspection)
 
     def explain(self, image: NDArray[np.uint8], class_id: str) -> Heatmap:
         """What speaks for ``class_id`` in RGB uint8 (H, W, 3), whether or not it is the answer.
@@ -148,13 +152,13 @@ class Inspector:
         """
         if class_id not in self.metadata.classes:
             raise ValueError(f"The model {self.metadata.name} has no class {class_id!r}")
+        _check(image)
         _, features, placement = self._run(image, "the image", _Clock())
         cells = explain.cell_probabilities(explain.class_map(features, self.engine.head))
         return self._heatmap(cells, features, class_id, placement)
 
     def _run(self, image: NDArray[np.uint8], name: str, clock: _Clock) -> tuple[Float, Float, Placement]:
         """Logits (K,) and features (C, h, w) of the image, and where it lay in the network's input."""
-        _check(image)
         tensor, placement = prepare(image, self.metadata.preprocessing)
         clock.lap("preprocess")
         logits, features = (output[0] for output in self.engine.run(tensor[None]))
@@ -218,6 +222,14 @@ class Inspector:
         peak = float(explain.real_cells(own, placement, metadata.stride).max())
         faint = replace(decision, box_level=peak / 2, box_score={}, min_box_area=0.0)
         return find(defects=(judgement.predicted_class,), decision=faint)[:1]
+
+
+def _held_back(inspection: Inspection) -> Inspection:
+    """``inspection``, but for a person to decide where it would accept a part on a poor photo."""
+    if inspection.verdict != "accept" or not (inspection.quality and inspection.quality.warnings):
+        return inspection
+    with speaking(ENGLISH):
+        return replace(inspection, verdict="review", reason=poor_photo_reason())
 
 
 class _Clock:

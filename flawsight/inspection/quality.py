@@ -39,7 +39,7 @@ class Quality:
     """Figures of one photo.
 
     Attributes:
-        sharpness: ratio of fine to coarse detail; ``None`` where there is no detail to tell by.
+        sharpness: ratio of fine to coarse detail; ``None`` where there is none to tell by, or too few pixels.
         brightest: grey value that 99 % of the pixels do not exceed, 0..255.
         darkest: grey value that 99 % of the pixels reach, 0..255.
     """
@@ -119,6 +119,8 @@ def check_size(width: int, height: int) -> None:
 
 def _sharpness(grey: NDArray[Any]) -> float | None:
     """The best ratio among the tiles that have detail."""
+    if min(grey.shape) < SMALLEST_SIDE:
+        return None
     energies = [_energies(tile) for tile in _tiles(grey)]
     most = max(coarse for _, coarse in energies)
     if most < _FLAT:

@@ -58,6 +58,14 @@ def identified_reason(confidence: float, sure_from: float, predicted_class: str)
     )
 
 
+def poor_photo_reason() -> str:
+    """Why a part that looks good is not accepted."""
+    return _(
+        "The part looks good, but the photo is too poor to release it by (see the warning), so a person must "
+        "decide. Take a better photo if you can."
+    )
+
+
 def unknown_reason(distance: float, limit: float, strange: str = "") -> str:
     """Why a picture is not judged at all; ``strange``: see ``Strangeness.why``."""
     if strange == NOISE:
@@ -94,10 +102,22 @@ def reason_of(data: Mapping[str, Any]) -> str:
         return str(data["reason"])  # as filed
     if data["verdict"] == "unknown":
         return unknown_reason(distance, limit, data["method"].get("strange", ""))
+    if data["verdict"] == "review" and held_back(data):
+        return poor_photo_reason()
     if "sure_from" in data["thresholds"]:
         return identified_reason(data["confidence"], data["thresholds"]["sure_from"], data["predicted_class"])
     limits = data["thresholds"]["accept_below"], data["thresholds"]["reject_from"]
     return reason(data["verdict"], data["defect_probability"], *limits, data["predicted_class"])
+
+
+def held_back(data: Mapping[str, Any]) -> bool:
+    """Whether a filed inspection would have been accepted on a better photo."""
+    if not (data.get("quality") or {}).get("warnings"):
+        return False
+    limits = data["thresholds"]
+    if "sure_from" in limits:
+        return bool(data["confidence"] >= limits["sure_from"])
+    return bool(data["defect_probability"] < limits["accept_below"])
 
 
 def warnings_of(data: Mapping[str, Any]) -> list[str]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from flawsight.data.samples import Sample
 from flawsight.data.whole import sample_pixels
 from flawsight.inspection.drift import Part, reference_of
 from flawsight.inspection.inspector import Inspector
-from flawsight.inspection.quality import assess
 
 
 def validation_reference(inspector: Inspector, samples: Iterable[Sample]) -> dict[str, Any]:
@@ -22,6 +20,4 @@ def validation_reference(inspector: Inspector, samples: Iterable[Sample]) -> dic
 
 
 def _part(inspector: Inspector, sample: Sample) -> Part:
-    pixels = sample_pixels(sample)
-    inspection = replace(inspector.inspect(pixels, name=sample.path.name), quality=assess(pixels))
-    return Part.of(inspection.to_dict())
+    return Part.of(inspector.inspect(sample_pixels(sample), name=sample.path.name).to_dict())
