@@ -118,6 +118,11 @@ _console = Console(stderr=True)
     "--map-loss", type=float, default=1.0, help="Weight of masks and boxes; 0 uses image labels only."
 )
 @optgroup.option(
+    "--mining/--no-mining",
+    default=True,
+    help="Look more often where good parts look defective, see learning/mining.py.",
+)
+@optgroup.option(
     "--label-smoothing",
     type=click.FloatRange(0, 0.5),
     default=0.0,

@@ -8,7 +8,7 @@ sees what an uninterrupted one would have seen.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -44,11 +44,15 @@ WEIGHTS = {
 
 @dataclass(frozen=True)
 class Draw:
-    """One crop to be cut: which sample, how large (pixels), with which random numbers."""
+    """One crop to be cut: which sample, how large (pixels), with which random numbers.
+
+    ``centre`` is a place (y, x) of the scaled image that it shows, ``None`` for the dataset to choose.
+    """
 
     index: int
     size: int
     seed: int
+    centre: tuple[int, int] | None = None
 
 
 class CropSampler(Sampler[list[Draw]]):
@@ -64,6 +68,8 @@ class CropSampler(Sampler[list[Draw]]):
         widths: multiple of ``size`` to the share of batches with crops so wide. Narrow ones show many
             defects in little time, wide ones what surrounds a defect on a whole part.
         weights: weight of a dataset against a real one, by how its name ends.
+        mine: called at the start of each epoch; for some good samples, by index, the places (N, 2) as (y, x)
+            of the scaled image that look most like a defect. Half of the crops of these are cut there.
     """
 
     def __init__(
@@ -75,7 +81,9 @@ class CropSampler(Sampler[list[Draw]]):
         seed: int,
         widths: Mapping[int, float] = WIDTHS,
         weights: Mapping[str, float] = WEIGHTS,
+        mine: Callable[[], Mapping[int, NDArray[np.int64]]] | None = None,
     ) -> None:
+        self.mine = mine
         self.weights = sample_weights(samples, weights)
         self.batch, self.size, self.batches, self.seed, self.widths = batch, size, batches, seed, widths
         self.epoch = 0
@@ -96,12 +104,24 @@ class CropSampler(Sampler[list[Draw]]):
         # On several devices each process draws its own crops.
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
         rng = np.random.default_rng([self.seed, self.epoch, rank])
+        suspects = self.mine() if self.mine else {}
         for _ in range(self.batches):
             width = int(rng.choice(list(self.widths), p=list(self.widths.values())))
             count = max(2, self.batch // width**2)
             indices = rng.choice(len(self.weights), size=count, p=self.weights)
             seeds = rng.integers(0, 2**63, size=count)
-            yield [Draw(int(i), self.size * width, int(s)) for i, s in zip(indices, seeds, strict=True)]
+            yield [
+                Draw(int(i), self.size * width, int(seed), _suspect(suspects.get(int(i)), int(seed)))
+                for i, seed in zip(indices, seeds, strict=True)
+            ]
+
+
+def _suspect(places: NDArray[np.int64] | None, seed: int) -> tuple[int, int] | None:
+    """One of the ``places`` (N, 2) for half of the seeds."""
+    if places is None or seed % 2:
+        return None
+    y, x = places[seed // 2 % len(places)]
+    return int(y), int(x)
 
 
 def sample_weights(samples: Sequence[Sample], kinds: Mapping[str, float]) -> NDArray[np.float64]:
@@ -155,7 +175,10 @@ class CropDataset(Dataset[dict[str, torch.Tensor]]):
         total = {int(k): int((truth == k).sum()) for k in np.unique(truth) if k != IGNORE}
 
         side = round(draw.size / self.augmentation.scale(rng))
-        y, x = _corner(sample, truth, self._free_index(sample), side, rng)
+        if draw.centre:
+            y, x = _around(draw.centre, truth.shape, side, rng)
+        else:
+            y, x = _corner(sample, truth, self._free_index(sample), side, rng)
         crop, labels = _cut(image, y, x, side), _cut(truth, y, x, side, fill=IGNORE)
         if side != draw.size:
             crop = resize(crop, (draw.size, draw.size))
@@ -286,12 +309,19 @@ def _corner(
         rows, columns = np.nonzero((here != free) & (here != IGNORE))
         if rows.size:
             pick = int(rng.integers(rows.size))
-            shift_y, shift_x = rng.uniform(-0.4, 0.4, 2) * side
-            return (
-                _inside(y1 + rows[pick] + shift_y - side / 2, height, side),
-                _inside(x1 + columns[pick] + shift_x - side / 2, width, side),
-            )
+            return _around((y1 + rows[pick], x1 + columns[pick]), truth.shape, side, rng)
     return _anywhere(height, side, rng), _anywhere(width, side, rng)
+
+
+def _around(
+    centre: tuple[int, int], shape: tuple[int, ...], side: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """(y, x) of a crop that shows ``centre`` (y, x), not always in its middle."""
+    shift_y, shift_x = rng.uniform(-0.4, 0.4, 2) * side
+    return (
+        _inside(centre[0] + shift_y - side / 2, shape[0], side),
+        _inside(centre[1] + shift_x - side / 2, shape[1], side),
+    )
 
 
 def _inside(start: float, length: int, side: int) -> int:

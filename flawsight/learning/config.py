@@ -57,6 +57,7 @@ class TrainConfig:
         keep_start: share of the weights that the run began with in those that it leaves; averages of both are
             often better than either (Wortsman et al., arXiv 2109.01903).
         map_loss: weight of the per-cell loss beside the image's own.
+        mining: whether each epoch looks more often where good parts looked defective at its start.
         label_smoothing: share of each target that is spread over all classes.
         implants: pictures with a planted flaw made of each good training image; 0 makes none.
         seed: of everything random.
@@ -98,6 +99,7 @@ class TrainConfig:
     take: str = "best"
     keep_start: float = 0.0
     map_loss: float = 1.0
+    mining: bool = True
     label_smoothing: float = 0.0
     implants: int = 2
     seed: int = 0

@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ from flawsight.data.splits import SPLITS, Manifest, into_folds, make_manifest
 from flawsight.data.whole import WholeDataset, one_by_one
 from flawsight.errors import DataError, FlawsightError
 from flawsight.imaging import read_image
-from flawsight.learning.backbones import build, check_name, load_imagenet, load_lite0, load_weights
+from flawsight.learning.backbones import CamNet, build, check_name, load_imagenet, load_lite0, load_weights
 from flawsight.learning.config import AFTERWARDS, TrainConfig
+from flawsight.learning.mining import suspects
 from flawsight.learning.module import Classifier, averaging
 from flawsight.learning.phases import last_begin
 from flawsight.learning.presets import DEFAULT, Preset, load_preset
@@ -177,7 +179,7 @@ def fit(
     if config.implants and not config.finish:
         train = train + implant(train, folder / "implants", config.seed, config.implants, log.info)
 
-    dataset, sampler = _training_batches(config, metadata, train)
+    dataset, sampler = _training_batches(config, metadata, train, net)
     wholes = WholeDataset(validation, metadata.classes, metadata.preprocessing, config.stride)
     loaders = (
         DataLoader(
@@ -234,14 +236,15 @@ def _averaged(trained: dict[str, torch.Tensor], start: Path, share: float) -> di
 
 
 def _training_batches(
-    config: TrainConfig, metadata: ModelMetadata, train: list[Sample]
+    config: TrainConfig, metadata: ModelMetadata, train: list[Sample], net: CamNet
 ) -> tuple[CropDataset | PictureDataset, CropSampler | PictureSampler]:
     pre, batch, size = metadata.preprocessing, config.batch_size, config.image_size
     if config.view == "whole":
         pictures = PictureDataset(train, metadata.classes, pre, config.augment)
         return pictures, PictureSampler(len(train), batch, size, config.seed, config.batches)
     crops = CropDataset(train, metadata.classes, pre, config.stride, Augmentation())
-    return crops, CropSampler(train, batch, size, config.batches, config.seed)
+    mine = partial(suspects, net, train, metadata) if config.mining else None
+    return crops, CropSampler(train, batch, size, config.batches, config.seed, mine=mine)
 
 
 def class_balance(train: list[Sample], classes: tuple[str, ...]) -> list[float]:
@@ -291,7 +294,11 @@ def _settle_run_folder(config: TrainConfig, manifest: Manifest, last: Path) -> N
         )
     if going_on and settings.is_file() and last.is_file():
         # A run of before a setting was there ran as its default does now, but for those named below.
-        defaults = {f.name: f.default for f in fields(TrainConfig)} | {"min_side": 96, "max_enlargement": 0.0}
+        defaults = {f.name: f.default for f in fields(TrainConfig)} | {
+            "min_side": 96,
+            "max_enlargement": 0.0,
+            "mining": False,
+        }
         written = json.loads(settings.read_text())
         before = defaults | written
         now = json.loads(json.dumps(described))  # lists for tuples, as in the file

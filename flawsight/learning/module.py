@@ -217,7 +217,7 @@ def cell_loss(scores: Tensor, cells: Tensor, defect: Tensor, smoothing: float = 
     if good.any():
         values = losses[good]
         hardest = values.topk(max(1, values.numel() // 20)).values
-        total = total + 0.4 * values.mean() + 0.1 * hardest.mean()
+        total = total + 0.25 * values.mean() + 0.25 * hardest.mean()
     return total
 
 
