@@ -39,6 +39,7 @@ MEASURES = {
         marked("Darkest tones"), marked("Shadows are darker"), marked("Shadows are brighter"),
     ),
 }  # fmt: skip
+SPREAD = marked("Spread otherwise than the reference")
 STATES = {"steady": marked("Steady"), "slightly": marked("Moved a little"), "moved": marked("Moved")}
 
 
@@ -231,15 +232,7 @@ class ShiftView:
             state=shift.state,
             state_text=_(STATES[shift.state]),
             sentence=shift_sentence(shift, since),
-            facts=_(
-                "Stability index %(psi)s: from %(moved)s on it counts as moved, and chance alone reaches "
-                "%(chance)s. %(n)s recent parts against %(reference)s.",
-                psi=number(shift.psi, 2),
-                moved=number(MOVED, 2),
-                chance=number(shift.chance, 2),
-                n=number(shift.n),
-                reference=number(shift.reference),
-            ),
+            facts=shift_facts(shift),
             bars=_bars(shift),
             course=_course(shift),
             course_text=_("Median place of the recent parts within the reference, oldest to newest"),
@@ -252,16 +245,41 @@ def shift_sentence(shift: Shift, since: datetime | None) -> str:
     if shift.state == "steady":
         return _("Steady: median %(now)s, reference %(then)s.", **figures)
     _title, lower, higher = MEASURES[shift.measure]
-    if abs(shift.place - 0.5) < 0.08:
-        said = _("Spread otherwise than the reference")
-    else:
-        said = _(higher if shift.place > 0.5 else lower)
+    said = _({-1: lower, 0: SPREAD, 1: higher}[shift.direction])
+    if shift.since == 0:
+        return _(
+            "%(said)s from the first of these parts on: median %(now)s, reference %(then)s.",
+            said=said,
+            **figures,
+        )
     if since is None:
         return _("%(said)s: median %(now)s, reference %(then)s.", said=said, **figures)
     return _(
         "%(said)s since %(when)s: median %(now)s, reference %(then)s.",
         said=said,
         when=spoken_time(since),
+        **figures,
+    )
+
+
+def shift_facts(shift: Shift) -> str:
+    """The figures behind the sentence, and from where on they count."""
+    figures = {
+        "psi": number(shift.psi, 2),
+        "chance": number(shift.chance, 2),
+        "n": number(shift.n),
+        "reference": number(shift.reference),
+    }
+    if shift.chance > MOVED:
+        return _(
+            "Stability index %(psi)s: it counts as moved above %(chance)s, which chance alone reaches with "
+            "so few parts. %(n)s recent parts against %(reference)s.",
+            **figures,
+        )
+    return _(
+        "Stability index %(psi)s: from %(moved)s on it counts as moved; chance alone reaches %(chance)s. "
+        "%(n)s recent parts against %(reference)s.",
+        moved=number(MOVED, 2),
         **figures,
     )
 
