@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 
+from flawsight.metadata import ModelMetadata
 from flawsight.web.bench import context_form
 from flawsight.web.gallery import list_samples
+from flawsight.web.model_view import unrecognised
 from flawsight.web.products import choices
 from flawsight.web.service import service
 from flawsight.web.trust_view import locked_text
@@ -23,7 +25,7 @@ def start() -> str:
     known = [] if problem else it.fleet.metadata()
     return render_template(
         "start.html",
-        models=[ModelView.of(metadata) for metadata in known],
+        models=[ModelView.of(metadata, _unrecognised(metadata)) for metadata in known],
         titles=class_titles(*known),
         model_problem=problem,
         locked=locked_text(it.golden.state(it.fingerprint())) if it.golden.schedule and not problem else "",
@@ -35,3 +37,10 @@ def start() -> str:
         products=choices(),
         max_mb=f"{it.settings.max_upload_mb:g}",
     )
+
+
+def _unrecognised(metadata: ModelMetadata) -> list[str]:
+    """The classes that a model on the bench recognised not once in its test."""
+    fleet = service().fleet
+    results = [fleet.library.results(model) for model in fleet.bench()]
+    return [class_id for one in results for class_id in unrecognised(one, metadata)]
