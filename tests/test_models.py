@@ -380,7 +380,7 @@ def test_a_class_that_was_never_answered_has_no_precision_and_the_start_page_nam
     page = client.get("/models/model").text
     assert '<span title="never answered">–' in page
     start = client.get("/").text
-    assert "1 of them it did not recognise once in its test: Crack." in start
+    assert "1 of these kinds it did not recognise once in its test: Crack." in start
     assert start.count("not recognised in its test</span>") == 1
     wrong = {"classes": ["MT_Free", "MT_Crack"], "matrix": [[39, 1], [20, 0]]}
     with_results(home, classes={"MT_Crack": one}, confusion=wrong)
