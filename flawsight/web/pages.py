@@ -11,7 +11,7 @@ from flawsight.web.model_view import unrecognised
 from flawsight.web.products import choices
 from flawsight.web.service import service
 from flawsight.web.trust_view import locked_text
-from flawsight.web.view import ModelView, class_titles, summary
+from flawsight.web.view import ModelView, Summary, class_titles, summary
 
 RECENT = 8
 
@@ -31,12 +31,22 @@ def start() -> str:
         locked=locked_text(it.golden.state(it.fingerprint())) if it.golden.schedule and not problem else "",
         samples=list_samples(it.settings.samples),
         samples_folder=it.settings.samples.name,
-        recent=[summary(record) for record in it.store.recent(RECENT)],
+        recent=_recent(),
         max_bytes=it.max_bytes,
         **context_form(),
         products=choices(),
         max_mb=f"{it.settings.max_upload_mb:g}",
     )
+
+
+@bp.get("/recent")
+def recent() -> str:
+    """The list of recent inspections, as a part of the page."""
+    return render_template("recent.html", recent=_recent())
+
+
+def _recent() -> list[Summary]:
+    return [summary(record) for record in service().store.recent(RECENT)]
 
 
 def _unrecognised(metadata: ModelMetadata) -> list[str]:

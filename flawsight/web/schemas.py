@@ -113,6 +113,7 @@ class InspectionLinks(BaseModel):
     page: Address
     pdf: Address
     json_address: Address = Field(alias="json")
+    thumbnail: Address
     pictures: dict[str, Address]
 
 
@@ -178,6 +179,7 @@ class HistoryFilter(BaseModel):
     high: Percent | None = Field(None, alias="max", description="Highest confidence of the model.")
     review: Literal["none", "confirmed", "corrected"] | None = None
     model: str = Field("", description="Name and version.")
+    numbers: str = Field("", description="Numbers, or runs of them: `INSP-2026-000012..000015, 000017`.")
     order: Literal["newest", "oldest", "least_confident", "most_confident"] = "newest"
 
 
