@@ -403,12 +403,41 @@ class GoldenPart(BaseModel):
     added_by: str
 
 
+class GoldenPhoto(Check):
+    """A fresh photo of a golden part; `result` has what came out, and figures beside the stored picture's."""
+
+    id: int
+    picture: Address
+
+
+class KeptGoldenPart(GoldenPart):
+    photo: GoldenPhoto | None = Field(description="The latest one.")
+
+
+class Removal(BaseModel):
+    title: str
+    by: str
+    at: datetime
+    why: str
+
+
 class Golden(BaseModel):
     required: bool
     locked: bool
     reason: str
-    parts: list[GoldenPart]
-    check: Check | None
+    parts: list[KeptGoldenPart]
+    removed: list[Removal] = Field(description="Parts that are checked no more, latest first.")
+    check: Check | None = Field(description="The latest check of the stored pictures.")
+
+
+class NewGoldenPhoto(BaseModel):
+    """A form: a photo of the part that was taken now."""
+
+    file: Annotated[bytes, Field(json_schema_extra={"contentMediaType": "application/octet-stream"})]
+
+
+class RemovalQuery(BaseModel):
+    why: str = Field(min_length=1, max_length=500)
 
 
 class NewGoldenPart(BaseModel):

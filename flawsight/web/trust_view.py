@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import floor, log10
@@ -12,6 +13,7 @@ from flawsight.i18n import gettext as _
 from flawsight.i18n import marked, ngettext, number, percent
 from flawsight.inspection.drift import MOVED, Mix, Shift
 from flawsight.inspection.operating import Rate
+from flawsight.inspection.quality import Quality
 from flawsight.inspection.result import VERDICTS
 from flawsight.records.agreement import PEOPLE, Agreement
 from flawsight.records.checks import Check
@@ -99,27 +101,71 @@ def class_title(class_id: str) -> str:
     return describe(class_id).title if class_id else _("any class")
 
 
-def golden_lines(parts: list[GoldenPart], last: Check | None) -> list[SimpleNamespace]:
-    """Each part with what came out of it in the latest run."""
+def golden_lines(
+    parts: list[GoldenPart], last: Check | None, photos: Mapping[int, Check]
+) -> list[SimpleNamespace]:
+    """Each part with what came out of it in the latest run, and its latest fresh photo."""
     outcomes = {one["id"]: one for one in (last.result.get("parts", []) if last else [])}
     lines = []
     for part in parts:
         outcome = outcomes.get(part.id)
-        found = ""
-        if outcome and "error" in outcome:
-            found = outcome["error"]
-        elif outcome:
-            found = f"{_(outcome['found_verdict'])}, {class_title(outcome['found_class'])}"
         lines.append(
             SimpleNamespace(
                 part=part,
                 expected=f"{_(part.verdict)}, {class_title(part.class_id)}",
-                found=found,
+                found=_came_out(outcome) if outcome else "",
                 passed=outcome["passed"] if outcome else None,
                 added=spoken_time(part.added_at),
+                photo=photo_view(photos[part.id]) if part.id in photos else None,
             )
         )
     return lines
+
+
+def photo_view(check: Check) -> SimpleNamespace:
+    """A fresh photo of a golden part beside its stored picture."""
+    said, [outcome] = check.result["photo"], check.result["parts"]
+    figures = said["figures"]
+    sharpness, brightest, darkest = (
+        figures.get(name, {}).get("photo") for name in ("sharpness", "brightest", "darkest")
+    )
+    known = brightest is not None and darkest is not None
+    return SimpleNamespace(
+        id=check.id,
+        when=spoken_time(check.finished_at or check.started_at),
+        by=check.by,
+        passed=check.passed,
+        found=_came_out(outcome),
+        rows=[
+            (
+                _(title),
+                _figure_or_none(one["stored"]),
+                _figure(one["photo"]),
+                _change(one["stored"], one["photo"]),
+            )
+            for name, (title, *_words) in MEASURES.items()
+            if (one := figures.get(name))
+        ],
+        warnings=Quality(sharpness, brightest, darkest).warnings if known else (),
+    )
+
+
+def _came_out(outcome: dict[str, Any]) -> str:
+    if "error" in outcome:
+        return str(outcome["error"])
+    return f"{_(outcome['found_verdict'])}, {class_title(outcome['found_class'])}"
+
+
+def _figure_or_none(value: float | None) -> str:
+    return "–" if value is None else _figure(value)
+
+
+def _change(before: float | None, now: float) -> str:
+    """By how much of what it was; a dash where that is nothing."""
+    if not before:
+        return "–"
+    share = now / before - 1
+    return f"{'+' if share > 0 else '−' if share < 0 else '±'}{percent(abs(share))}"
 
 
 # --- agreement --------------------------------------------------------------------------------------------
