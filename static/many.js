@@ -39,7 +39,7 @@ function tell(text) {
   const parts = ORDER.filter((name) => counts[name]).map((name) => `${counts[name]} ${manyTexts[name === "cancelled" ? "cancelled-count" : name]}`);
   const done = photos.length - counts[""] - (counts.cancelled ?? 0);
   const said = filled(text, { done, all: photos.length });
-  batchBar.value = photos.length - counts[""];
+  batchBar.value = done;
   batchSaid.textContent = parts.length ? `${said}: ${parts.join(", ")}` : said;
 }
 

@@ -164,8 +164,8 @@ def _change(before: float | None, now: float) -> str:
     """By how much of what it was; a dash where that is nothing."""
     if not before:
         return "–"
-    share = now / before - 1
-    return f"{'+' if share > 0 else '−' if share < 0 else '±'}{percent(abs(share))}"
+    percents = round(100 * (now / before - 1), 1)
+    return f"{'+' if percents > 0 else '−' if percents < 0 else '±'}{number(abs(percents), 1)} %"
 
 
 # --- agreement --------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def test_a_shift_begins_with_golden_parts_and_a_changed_picture_is_found(
     add_golden(bench, tmp_path / "smooth.png", surface(), "accept")
     add_golden(bench, tmp_path / "cracked.png", cracked(), "reject")
     bench.get_by_role("button", name="Run the check now").click()
-    expect(bench.get_by_text("All golden parts came out right.")).to_be_visible()
+    expect(bench.get_by_text("All stored pictures came out right.")).to_be_visible()
     expect(bench.locator(".golden .badge.accept")).to_have_count(2)
 
     part = bench.locator(".golden li", has_text="smooth")
