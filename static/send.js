@@ -14,15 +14,17 @@ function inspectionForm(file) {
   return body;
 }
 
-/** The inspection of a file as JSON. Throws an Error whose message is for people. */
+/**
+ * The inspection of a file as JSON. Throws an Error whose message is for people.
+ * `signal` ends the waiting for a busy server; what was sent is waited for, since it is filed.
+ */
 async function inspectFile(file, address, signal) {
   for (let left = TRIES; ; left -= 1) {
     const body = inspectionForm(file);
     let response;
     try {
-      response = await fetch(address, { method: "POST", body, signal });
-    } catch (error) {
-      if (error.name === "AbortError") throw error;
+      response = await fetch(address, { method: "POST", body });
+    } catch {
       throw new Error(sendTexts.unreachable);
     }
     const answer = await response.json().catch(() => null);
@@ -31,7 +33,10 @@ async function inspectFile(file, address, signal) {
       throw new Error(answer?.detail ?? sendTexts.unreadable);
     }
     const seconds = Math.min(30, Number(response.headers.get("Retry-After")) || 1);
-    await new Promise((resolve) => { setTimeout(resolve, 1000 * seconds); });
+    await new Promise((resolve) => {
+      setTimeout(resolve, 1000 * seconds);
+      signal?.addEventListener("abort", resolve);
+    });
     signal?.throwIfAborted();
   }
 }
@@ -54,14 +59,17 @@ function make(name, properties = {}, ...children) {
 function resultLine(file, titles) {
   const verdict = make("td", {}, make("span", { className: "fine", textContent: sendTexts.waits }));
   const said = make("td");
-  const line = make("tr", {}, make("th", { scope: "row", textContent: file.name }), verdict, said);
+  const name = make("th", { scope: "row" }, make("span", { textContent: file.name }));
+  const line = make("tr", {}, name, verdict, said);
   const tell = (text, className) => verdict.replaceChildren(make("span", { className, textContent: text }));
   return {
     line,
     working() { tell(sendTexts.working, "fine"); },
     cancelled() { tell(sendTexts.cancelled, "fine"); },
     failed(message) { tell(sendTexts.failed, "badge failed"); said.textContent = message; },
+    waits() { tell(sendTexts.waits, "fine"); said.replaceChildren(); },
     done(answer) {
+      name.prepend(make("img", { src: answer.links.thumbnail, alt: "", width: 40, height: 40, loading: "lazy" }));
       tell(verdictWord(answer), `badge ${answer.verdict}`);
       const title = titles[answer.predicted_class] ?? answer.predicted_class;
       said.replaceChildren(make("a", { href: answer.links.page, textContent: answer.number }), ` ${title}, ${inPercent(answer.confidence)}`);

@@ -52,7 +52,7 @@ function take(files) {
   input.files = chosen.files;
   showChosen();
   if (images.length < files.length) {
-    hint.textContent += `, ${filled(uploadTexts.leftOut, { count: files.length - images.length })}`;
+    hint.textContent += `, ${counted(uploadTexts.leftOut, files.length - images.length)}`;
   }
 }
 
@@ -66,8 +66,7 @@ function upload(event) {
   event.preventDefault();
   complain("");
   if (input.files.length > 1) {
-    button.disabled = true;
-    inspectMany([...input.files], form).finally(() => { button.disabled = false; });
+    inspectMany([...input.files], form);
     return;
   }
   const file = input.files[0];

@@ -18,9 +18,11 @@ const probe = document.createElement("canvas").getContext("2d", { willReadFreque
 const fingers = new Map(); // pointer id: where it is
 const offset = { x: 0, y: 0 }; // of the picture's top left corner on the stage
 let zoom = 0; // screen pixels for one of the picture
+let whole = true; // the picture fills the stage, and goes on doing so when that changes its size
 
 const fitting = () => Math.min(stage.clientWidth / WIDTH, stage.clientHeight / HEIGHT, MOST);
 const isZoomed = () => zoom > fitting() * 1.001;
+const least = () => Math.min(1, fitting()); // a small picture may also be shown as small as it is
 const middle = () => ({ x: stage.clientWidth / 2, y: stage.clientHeight / 2 });
 
 /** Where a picture of `length` pixels may begin on a stage of `room`: whole in the middle, or no gap beyond it. */
@@ -44,13 +46,15 @@ function show() {
 
 function fit() {
   zoom = fitting();
+  whole = true;
   show();
 }
 
 /** Zoom to `wanted`, keeping the picture's pixel at place `at` of the stage where it is. */
 function zoomTo(wanted, at = middle()) {
   const before = zoom;
-  zoom = Math.min(MOST, Math.max(fitting(), wanted));
+  zoom = Math.min(MOST, Math.max(least(), wanted));
+  whole = false;
   offset.x = at.x - ((at.x - offset.x) / before) * zoom;
   offset.y = at.y - ((at.y - offset.y) / before) * zoom;
   show();
@@ -92,7 +96,9 @@ function read(at) {
 // --- mouse and fingers ------------------------------------------------------------------------------------
 
 stage.addEventListener("wheel", (event) => {
-  if (event.deltaY > 0 && !isZoomed()) return; // nothing left to zoom out of: the page scrolls on
+  // Whoever scrolls past the picture means the page: the wheel zooms when the viewer was chosen.
+  if (!event.ctrlKey && !isZoomed() && document.activeElement !== stage) return;
+  if (!event.ctrlKey && !isZoomed() && event.deltaY > 0) return; // nothing left to zoom out of
   event.preventDefault();
   const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 30 : 1;
   zoomTo(zoom * Math.exp((-event.deltaY * lines * (event.ctrlKey ? 8 : 1)) / 600), place(event)); // Ctrl: a pinched touchpad
@@ -182,4 +188,4 @@ document.getElementById("pictures").classList.add("strip");
 stage.style.aspectRatio = `${WIDTH} / ${HEIGHT}`;
 showLayers();
 fit();
-new ResizeObserver(() => zoomTo(isZoomed() ? zoom : fitting())).observe(stage);
+new ResizeObserver(() => (whole ? fit() : zoomTo(zoom))).observe(stage);

@@ -29,6 +29,7 @@ from flawsight.learning.reference import validation_reference
 from flawsight.metadata import ModelMetadata
 from flawsight.records import Store
 from flawsight.records.drift import drift
+from flawsight.web.trust_view import shift_facts, shift_sentence
 
 MODEL = "flawsight-unified 1.0.0"
 
@@ -56,6 +57,38 @@ def test_a_shift_is_told_with_its_direction_and_since_when(middle: float) -> Non
     assert (shift.now > shift.then) == (middle > 1) and (shift.place > 0.5) == (middle > 1)
     assert shift.since is not None and abs(shift.since - 100) < 12
     assert (shift.course[0] - shift.course[-1]) * (1 - middle) > 0
+
+
+def test_parts_that_come_back_to_the_reference_moved_from_the_first_on() -> None:
+    reference = reference_of(parts(400, 0))
+    shift = shift_of("distance", parts(120, 2, middle=1.3) + parts(60, 1), reference)
+    assert shift is not None and shift.state == "moved" and shift.course[0] > shift.course[-1]
+    assert (shift.since, shift.direction) == (0, 1)
+    said = shift_sentence(shift, None)
+    assert said.startswith("Parts look less familiar from the first of these parts on: median ")
+
+
+def test_parts_that_lay_far_off_before_a_change_moved_from_the_first_on() -> None:
+    recent = parts(100, 1, middle=1.3) + parts(100, 2, middle=1.8)
+    shift = shift_of("distance", recent, reference_of(parts(400, 0)))
+    assert shift is not None and (shift.state, shift.since) == ("moved", 0)
+
+
+def test_parts_that_are_only_spread_otherwise_have_no_date() -> None:
+    recent = parts(100, 1, middle=0.7) + parts(100, 2, middle=1.3)
+    shift = shift_of("distance", recent, reference_of(parts(400, 0)))
+    assert shift is not None and (shift.state, shift.direction, shift.since) == ("moved", 0, None)
+    assert shift_sentence(shift, None).startswith("Spread otherwise than the reference: ")
+
+
+def test_the_limit_that_is_named_is_never_below_chance() -> None:
+    reference = reference_of(parts(400, 0))
+    few = shift_of("distance", parts(70, 1, middle=1.3), reference)
+    many = shift_of("distance", parts(300, 1, middle=1.3), reference)
+    assert few is not None and few.chance > 0.25 and many is not None and many.chance < 0.25
+    assert f"moved above {few.chance:.2f}, which chance alone" in shift_facts(few)
+    assert "0.25" not in shift_facts(few)
+    assert f"from 0.25 on it counts as moved; chance alone reaches {many.chance:.2f}" in shift_facts(many)
 
 
 def test_other_parts_are_no_drift() -> None:
@@ -169,6 +202,9 @@ def test_recent_inspections_are_held_against_the_model_file(store: Store) -> Non
     shift = moved.shifts["distance"]
     assert shift.state == "moved" and shift.now > shift.then
     assert moved.first and moved.last and moved.first < moved.since["distance"] < moved.last
+    file(store, of(reference)[1:] * 2)
+    back = drift(store, MODEL, reference, recent=80)
+    assert back.shifts["distance"].since == 0 and "distance" not in back.since, "it began before"
     assert drift(store, "another 2", reference).n == 0
 
 

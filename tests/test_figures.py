@@ -19,6 +19,8 @@ from flawsight.learning import scales
 from flawsight.learning.calibrate import (
     read_samples,
 )
+from flawsight.learning.card import _classes
+from flawsight.learning.evaluate import Answer, Answers, per_class
 from flawsight.learning.localisation import (
     Localisation,
     iou,
@@ -62,6 +64,21 @@ def test_scores_of_a_small_table() -> None:
     assert found["average_precision"] == found["auroc"] == 1
     assert found["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
     assert "auroc" not in scores(probabilities[:2], np.array([0, 0]), meta)
+
+
+def test_a_class_that_was_never_answered_has_no_precision_and_drawn_pictures_are_counted() -> None:
+    meta = replace(METADATA, classes=("MT_Free", "MT_Crack", "MT_Fray"), defects=("MT_Crack", "MT_Fray"))
+    truth = [("MT_Free", "Magnetic Tile"), ("MT_Crack", "Magnetic Tile"), ("MT_Crack", "DAGM (generated)")]
+    truth += [("MT_Fray", "Magnetic Tile (generated)")]
+    items = tuple(
+        Answer(Sample(Path("a.png"), class_id, dataset, "1"), "accept", 0, None, None, None)
+        for class_id, dataset in truth
+    )
+    labels, predicted = np.array([0, 1, 1, 2]), np.array([0, 1, 1, 0])
+    found = per_class(Answers(items, np.eye(3)[predicted], labels, predicted), meta)
+    assert [one["precision"] for one in found.values()] == [0.5, 1.0, None]
+    assert [(one["drawn"], one["support"]) for one in found.values()] == [(0, 1), (1, 2), (1, 1)]
+    assert "| MT_Fray | – | 0.000 " in _classes(found) and "| 1 (1 drawn) |" in _classes(found)
 
 
 def test_every_dataset_counts_the_same_for_the_checkpoint() -> None:

@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from pypdf import PdfReader
+from sqlalchemy import select
 from web_client import (
     close,
     cracked,
@@ -32,10 +33,12 @@ from flawsight.records import Accounts
 from flawsight.records.checks import DEAD, CheckRunning
 from flawsight.records.golden import GoldenParts, Schedule, fingerprint
 from flawsight.records.links import Head
+from flawsight.records.tables import CheckRow, LinkRow
 from flawsight.records.verify import head, verify
 from flawsight.web.service import Service
 
 GOOD, BAD = encoded(surface()), encoded(cracked())
+PHOTO = encoded(surface() - 12)  # the good part in a little less light
 
 
 @pytest.fixture
@@ -151,7 +154,8 @@ def test_without_the_setting_nothing_is_locked(tmp_path: Path) -> None:
     client = app.test_client()
     assert send_to_api(client, GOOD).status_code == 201
     assert client.get("/api/v1/trust/golden").get_json()["required"] is False
-    assert "it is not set" in client.get("/trust/golden").text
+    page = client.get("/trust/golden").text
+    assert "has not been told when the parts must pass" in page and "<code>FLAWSIGHT_GOLDEN</code>" in page
     close(app)
 
 
@@ -177,7 +181,8 @@ def test_operators_run_the_check_but_only_admins_change_the_parts(client: FlaskC
     assert client.post("/api/v1/trust/golden/check", headers=olga).status_code == 202
     for address in ("golden/override", "golden/parts", "chain/check"):
         assert client.post(f"/api/v1/trust/{address}", headers=olga, json={}).status_code == 403
-    assert client.delete("/api/v1/trust/golden/parts/1", headers=olga).status_code == 403
+    assert client.delete("/api/v1/trust/golden/parts/1?why=x", headers=olga).status_code == 403
+    assert post_file(client, "/api/v1/trust/golden/parts/1/photos", PHOTO, "p.png", olga).status_code == 201
     deadline = time.monotonic() + 60
     while it.golden.state(it.fingerprint()).locked and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -208,11 +213,107 @@ def test_a_part_comes_from_the_history_or_an_upload_and_goes(client: FlaskClient
     assert client.get("/trust/golden/parts/2/picture").mimetype == "image/png"
     assert client.get(f"{address}/2/picture").mimetype == "image/png"
     assert client.get(f"{address}/9/picture").status_code == 404
-    gone = client.post("/trust/golden/parts/1/remove", data={"csrf_token": form["csrf_token"]})
-    assert gone.status_code == 303 and [part.title for part in it.golden.parts()] == ["smooth"]
-    assert client.delete("/api/v1/trust/golden/parts/2").status_code == 204
-    assert client.delete("/api/v1/trust/golden/parts/2").status_code == 404
     assert verify(it.store).ok
+
+
+def test_a_part_is_removed_with_a_reason_that_stays_on_record(client: FlaskClient, it: Service) -> None:
+    add_both(it.golden)
+    form = {"csrf_token": token(client)}
+    refused = client.post("/trust/golden/parts/1/remove", data=form)
+    assert refused.status_code == 400 and "why this part is not to be checked" in refused.text
+    assert client.delete("/api/v1/trust/golden/parts/1").status_code == 400 and len(it.golden.parts()) == 2
+    form["why"] = "scratched <at> the edge"
+    gone = client.post("/trust/golden/parts/1/remove", data=form)
+    assert gone.status_code == 303 and [part.title for part in it.golden.parts()] == ["cracked tile"]
+    assert client.post("/trust/golden/parts/1/remove", data=form).status_code == 404
+    address = "/api/v1/trust/golden/parts/2"
+    assert client.delete(address, query_string={"why": "lost"}).status_code == 204
+    assert client.delete(address, query_string={"why": "lost"}).status_code == 404
+    page = client.get("/trust/golden").text
+    assert "smooth tile: scratched &lt;at&gt; the edge" in page
+    removed = client.get("/api/v1/trust/golden").get_json()["removed"]
+    assert [(one["title"], one["why"]) for one in removed] == [
+        ("cracked tile", "lost"), ("smooth tile", "scratched <at> the edge"),
+    ]  # fmt: skip
+    with it.store.transaction("read") as session:
+        last = session.scalars(select(LinkRow).order_by(LinkRow.seq.desc()).limit(1)).one()
+    assert (last.kind, last.content["event"], last.content["why"]) == ("golden", "removed", "lost")
+    assert verify(it.store).ok
+
+
+# --- fresh photos -----------------------------------------------------------------------------------------
+
+
+def test_a_fresh_photo_is_compared_with_what_is_expected_and_what_is_stored(
+    client: FlaskClient, it: Service
+) -> None:
+    add_both(it.golden)
+    form = {"csrf_token": token(client)}
+    sent = post_file(client, "/trust/golden/parts/1/photos", PHOTO, "today.png", **form)
+    assert sent.status_code == 303 and sent.location == "/trust/golden#part-1"
+    page = client.get("/trust/golden").text
+    assert "The photo of smooth tile came out right." in page and "Photo of smooth tile, right" in page
+    assert "A photo came out wrong" not in page
+    [mine, other] = client.get("/api/v1/trust/golden").get_json()["parts"]
+    assert other["photo"] is None
+    photo = mine["photo"]
+    assert (photo["kind"], photo["passed"], photo["by"]) == ("photo", True, "this computer")
+    figures = photo["result"]["photo"]["figures"]
+    assert figures["brightest"]["photo"] < figures["brightest"]["stored"], "there is less light today"
+    change = figures["brightest"]["photo"] / figures["brightest"]["stored"] - 1
+    assert f"−{-100 * change:.1f}" in page
+    assert client.get(photo["picture"]).mimetype == "image/png"
+    assert client.get(f"/trust/golden/photos/{photo['id']}/picture").mimetype == "image/png"
+    assert client.get("/trust/golden/photos/9/picture").status_code == 404
+    assert it.golden.state(it.fingerprint()).locked, "it unlocks nothing"
+    assert verify(it.store).ok
+
+
+def test_a_photo_that_comes_out_wrong_is_said_and_the_latest_counts(client: FlaskClient, it: Service) -> None:
+    add_both(it.golden)
+    address = "/api/v1/trust/golden/parts/1/photos"
+    wrong = post_file(client, address, encoded(cracked(200, 160)), "today.png")
+    assert wrong.status_code == 201 and wrong.get_json()["passed"] is False
+    page = client.get("/trust/golden").text
+    assert "A photo came out wrong" in page and "Photo of smooth tile, wrong" in page
+    assert post_file(client, address, PHOTO, "today.png").get_json()["passed"] is True
+    assert "A photo came out wrong" not in client.get("/trust/golden").text
+
+
+def test_what_is_no_fresh_photo_is_refused_and_leaves_nothing(client: FlaskClient, it: Service) -> None:
+    add_both(it.golden)
+    before = head(it.store)
+    form = {"csrf_token": token(client)}
+    for image, said in ((GOOD, "This is the stored picture itself"), (b"no image", "not an image")):
+        refused = post_file(client, "/trust/golden/parts/1/photos", image, "x.png", **form)
+        assert refused.status_code in (400, 415) and said in refused.text
+        assert post_file(client, "/api/v1/trust/golden/parts/1/photos", image, "x.png").status_code in (
+            400,
+            415,
+        )
+    assert post_file(client, "/api/v1/trust/golden/parts/9/photos", PHOTO, "x.png").status_code == 404
+    assert post_file(client, "/trust/golden/parts/1/photos", b"", "", **form).status_code == 400
+    it.golden.picture(1).unlink()
+    assert post_file(client, "/trust/golden/parts/1/photos", PHOTO, "x.png", **form).status_code == 404
+    assert head(it.store) == before
+
+
+def test_a_photo_that_was_altered_or_inserted_is_found(client: FlaskClient, it: Service) -> None:
+    add_both(it.golden)
+    check = post_file(client, "/api/v1/trust/golden/parts/1/photos", PHOTO, "x.png").get_json()
+    with it.store.transaction("write", write=True) as session:
+        row = session.get_one(CheckRow, check["id"])
+        kept = dict(row.result)
+        row.result = {**kept, "photo": {**kept["photo"], "name": "yesterday.png"}}
+    [found] = verify(it.store).findings
+    assert found.kind == "altered"
+    with it.store.transaction("write", write=True) as session:
+        row = session.get_one(CheckRow, check["id"])
+        row.result = kept
+        copied = {column.key: getattr(row, column.key) for column in CheckRow.__table__.columns}
+        session.add(CheckRow(**{**copied, "id": check["id"] + 1}))
+    [found] = verify(it.store).findings
+    assert found.kind == "inserted"
 
 
 def test_only_one_check_runs_at_a_time_and_a_dead_one_is_replaced(
@@ -238,7 +339,9 @@ def test_the_page_starts_a_check_and_names_what_it_found(client: FlaskClient, it
     assert client.post("/trust/check", data=form).location == "/trust"
     assert ended(client, "chain")["check"]["passed"] is True
     assert "All is as it was filed" in client.get("/trust").text
-    (it.store.folder / answer["id"] / "upload.bin").write_bytes(b"x")
+    upload = it.store.folder / answer["id"] / "upload.bin"
+    upload.unlink()  # it may be the same file as the picture it became
+    upload.write_bytes(b"x")
     client.post("/trust/check", data=form)
     found = ended(client, "chain")["check"]
     assert found["passed"] is False and found["result"]["count"] == 1

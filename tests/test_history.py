@@ -76,6 +76,10 @@ def test_every_filter_finds_its_own_and_nothing_else(store: Store) -> None:
         (Filter(until=moments[1]), [good]),
         (Filter(model="flawsight-unified 1.0.0"), [odd, bad, good]),
         (Filter(model="another 2"), []),
+        (Filter(numbers=((good, bad),)), [bad, good]),
+        (Filter(numbers=((odd, odd), (good, good))), [odd, good]),
+        (Filter(numbers=((good[:-1], odd + "0"),)), []),
+        (Filter(numbers=((good, odd),), verdict="reject"), [bad]),
         (Filter(review="none"), [odd, bad, good]),
         (Filter(review="corrected"), []),
         (Filter(class_id="MT_Crack", verdict="accept"), []),
@@ -265,11 +269,52 @@ def test_empty_fields_do_not_stay_in_the_address(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["from=yesterday", "verdict=bad", "min=a", "max=101", "min=nan", "order=x", "after=x", "review=x"],
+    [
+        "from=yesterday",
+        "verdict=bad",
+        "min=a",
+        "max=101",
+        "min=nan",
+        "order=x",
+        "after=x",
+        "review=x",
+        "numbers=12",
+        "numbers=000012",
+        "numbers=INSP-2026-000012..7",
+        "numbers=INSP-2026-000012..INSP-2027-000013",
+        "numbers=INSP-2026-000001" + ",000001" * 300,
+    ],
 )
 def test_a_filter_that_means_nothing_is_refused_with_a_hint(client: FlaskClient, query: str) -> None:
     response = client.get(f"/history?{query}")
     assert response.status_code == 400 and "There is nothing" not in response.text
+
+
+def test_numbers_of_inspections_are_listed_and_exported_whatever_lies_between(
+    client: FlaskClient, store: Store
+) -> None:
+    filed = [file(store) for _ in range(6)]
+    series, digits = filed[0][:-6], [number[-6:] for number in filed]
+    for said, expected in [
+        (f"{filed[0]}..{digits[1]},{digits[3]},{digits[5]}", [0, 1, 3, 5]),
+        (f"{filed[4].lower()}..{filed[5]} , {filed[0]}", [0, 4, 5]),
+        (f"{series}900000..900100", []),
+    ]:
+        asked = client.get(
+            "/api/v1/inspections", query_string={"numbers": said, "order": "oldest"}
+        ).get_json()
+        assert [one["number"] for one in asked["inspections"]] == [filed[i] for i in expected]
+        table = client.get("/history/history.csv", query_string={"numbers": said}).text
+        assert [number in table for number in filed] == [i in expected for i in range(6)]
+    page = client.get("/history", query_string={"numbers": filed[2]}).text
+    assert f'name="numbers" value="{filed[2]}"' in page and "1 inspection<" in page
+
+
+def test_recent_inspections_are_also_had_as_a_part_of_a_page(client: FlaskClient, store: Store) -> None:
+    assert "Nothing inspected yet" in client.get("/recent").text
+    number = file(store)
+    part = client.get("/recent").text
+    assert number in part and "<html" not in part and part.strip() in client.get("/").text
 
 
 def test_pages_link_forth_and_back_with_the_filter(client: FlaskClient, store: Store) -> None:

@@ -172,6 +172,41 @@ def test_inspections_in_hand_while_models_are_switched_are_all_finished(
         assert set(answers) <= {"tiny reject", "lenient accept"}
 
 
+def test_a_model_that_answers_alone_is_no_longer_in_the_shadow(client: FlaskClient) -> None:
+    change(client, "shadow")
+    form = {"csrf_token": token(client), "do": "switch", "why": "better"}
+    page = client.post("/models/lenient", data=form, follow_redirects=True).text
+    assert "It is no longer in the shadow." in page
+    assert "in the shadow</span>" not in client.get("/models").text
+    assert (client.get("/api/v1/shadow").json or {})["model"] is None
+    change(client, "shadow", "model")
+    client.post("/api/v1/models/roll-back", json={"why": "worse"})
+    assert (client.get("/api/v1/models").json or {})["shadow"] is None
+
+
+def test_the_only_one_that_answers_is_not_put_in_the_shadow(client: FlaskClient) -> None:
+    assert "nobody it could be compared with" in problem(change(client, "shadow", "model"))
+    change(client, "switch")
+    assert "nobody it could be compared with" in problem(change(client, "shadow"))
+    assert change(client, "shadow", "model").status_code == 200
+
+
+def test_two_models_of_one_name_and_version_are_told_apart_by_their_hash(
+    client: FlaskClient, home: Path
+) -> None:
+    (home / "models" / "twin.onnx").write_bytes(model_bytes(lenient(seed=7)))
+    change(client, "add", "twin")
+    change(client, "add", "lenient")
+    models = (client.get("/api/v1/models").json or {})["models"]
+    hashes = {one["key"]: one["sha256"][:8] for one in models}
+    page, bench = client.get("/models").text, client.get("/").text
+    for key in ("lenient", "twin"):
+        assert f"SHA-256 {hashes[key]}…" in page
+        assert f">lenient 1 ({hashes[key]})</option>" in bench
+        assert f"({hashes[key]})" in client.get("/models").text.split("Who changed what")[1]
+        assert f">{hashes[key]}</span></h1>" in client.get(f"/models/{key}").text
+
+
 # --- installing --------------------------------------------------------------------------------------------
 
 
@@ -299,6 +334,61 @@ def test_a_name_from_outside_opens_no_file(client: FlaskClient, home: Path) -> N
     with client.get(charts["loss_curve.png"]) as sent:
         assert sent.mimetype == "image/png" and sent.data == encoded(surface())
     assert client.get("/api/v1/models/model/charts/none").status_code == 404
+
+
+# --- what was measured --------------------------------------------------------------------------------------
+
+
+def with_results(home: Path, **test: Any) -> None:
+    """Results of the shipped model with these sections."""
+    results = results_of()
+    results["model"] = {"name": METADATA.name, "version": METADATA.version}
+    results["test"] |= test
+    (home / "results_unified.json").write_text(json.dumps(results))
+
+
+def test_a_rate_is_rounded_once_wherever_it_stands(client: FlaskClient, home: Path) -> None:
+    share = {"value": 0.1815, "interval": [0.1559, 0.2094], "hits": 151, "n": 832}
+    with_results(home, overall={"n": 832, "review_share": share})
+    page = client.get("/models/model").text
+    assert "18.1\N{NO-BREAK SPACE}%" in page and "18.2\N{NO-BREAK SPACE}%" not in page
+
+
+def test_classes_tested_on_drawn_pictures_alone_are_marked(client: FlaskClient, home: Path) -> None:
+    one = {"precision": 1.0, "recall": 0.95, "recall_interval": [0.75, 1], "f1": 0.97, "support": 20}
+    with_results(
+        home,
+        datasets={"Magnetic Tile": {"n": 40}, "Magnetic Tile (generated)": {"n": 20}},
+        classes={"MT_Crack": {**one, "drawn": 20}, "MT_Free": {**one, "drawn": 3}, "MT_Fray": one},
+    )
+    page = client.get("/models/model").text
+    assert page.count(">drawn</span>") == 2, "in the table and in the matrix"
+    assert page.count("3 drawn</span>") == 1
+    assert page.count("Drawn pictures count here, too: 20 of 60.") == 2
+    with_results(home, datasets={"Magnetic Tile (generated)": {"n": 20}})
+    page = client.get("/models/model").text
+    assert "All of these pictures are drawn" in page
+    assert "All drawn parts" in page and "All real parts" not in page
+
+
+def test_a_class_that_was_never_answered_has_no_precision_and_the_start_page_names_it(
+    client: FlaskClient, home: Path
+) -> None:
+    one = {"precision": 0.0, "recall": 0.0, "recall_interval": [0.0, 0.16], "f1": 0.0, "support": 20}
+    confusion = {"classes": ["MT_Free", "MT_Crack"], "matrix": [[40, 0], [20, 0]]}
+    with_results(home, classes={"MT_Crack": one}, confusion=confusion)
+    page = client.get("/models/model").text
+    assert '<span title="never answered">–' in page
+    start = client.get("/").text
+    assert "1 of these kinds it did not recognise once in its test: Crack." in start
+    assert start.count("not recognised in its test</span>") == 1
+    wrong = {"classes": ["MT_Free", "MT_Crack"], "matrix": [[39, 1], [20, 0]]}
+    with_results(home, classes={"MT_Crack": one}, confusion=wrong)
+    assert "never answered" not in client.get("/models/model").text
+    results = json.loads((home / "results_unified.json").read_text())
+    results["model"]["version"] = "another"
+    (home / "results_unified.json").write_text(json.dumps(results))
+    assert "did not recognise" not in client.get("/").text
 
 
 # --- thresholds --------------------------------------------------------------------------------------------

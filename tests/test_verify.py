@@ -245,7 +245,7 @@ def guarded(store: Store, folder: Path) -> None:
     """Two golden parts, the second removed again, a check and leave without one, two changes of models."""
     golden = GoldenParts(store, None)
     golden.add(UPLOAD, "crack", "reject", "MT_Crack", "A. Kern")
-    golden.remove(golden.add(b"another", "smooth", "accept", "", "A. Kern").id, "B. Roth")
+    golden.remove(golden.add(b"another", "smooth", "accept", "", "A. Kern").id, "B. Roth", "worn")
     golden.check(golden.checks.begin("golden", "A. Kern", "f"), lambda *_: INSPECTION)
     golden.override("f", "B. Roth", "The camera is being changed.")
     for key in "ab":

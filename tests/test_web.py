@@ -36,6 +36,7 @@ from flawsight.inspection.tiny import METADATA, TinyEngine
 from flawsight.records import Store
 from flawsight.settings import PROJECT_ROOT
 from flawsight.web import create_app
+from flawsight.web.gallery import SHIPPED, list_samples
 from flawsight.web.serve import serve
 
 PAGE_OF_RESULT = re.compile(r"/inspections/([0-9a-f]{32})")
@@ -78,6 +79,10 @@ def test_start_page_lists_recent_inspections_newest_first(client: FlaskClient) -
     page = client.get("/").text
     assert 0 < page.index("second.png") < page.index("first.png")
     assert client.get(PAGE_OF_RESULT.search(page)[0] + "/thumbnail").mimetype == "image/png"  # type: ignore[index]
+
+
+def test_every_shipped_sample_has_a_title_that_is_translated() -> None:
+    assert {sample.title for sample in list_samples(PROJECT_ROOT / "sample")} == set(SHIPPED)
 
 
 def test_start_page_without_samples_says_where_to_put_them(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ nothing moves, places are spread evenly from 0 to 1, whatever parts happen to be
 integral transform), so a line that makes other parts than the validation set holds is no drift.
 
 How far they are from even is told by the population stability index, PSI = sum of (a - e) ln(a / e) over
-ten bins. It counts as moved from 0.25 on, as usual, and only if it is also above what chance gives for so
-few parts: under no change, PSI / (1/n + 1/m) is about chi-square with 9 degrees of freedom (Yurdakul and
+ten bins. It counts as moved from 0.25 on, as usual, or from what chance gives for so few parts, if that is
+more: under no change, PSI / (1/n + 1/m) is about chi-square with 9 degrees of freedom (Yurdakul and
 Naranjo, "Statistical properties of the population stability index", Journal of Risk Model Validation, 2020).
-Since when is told by Pettitt's test ("A non-parametric approach to the change-point problem", 1979).
+Since when is told by Pettitt's test ("A non-parametric approach to the change-point problem", 1979), where
+the change it finds leads to where the parts lie now.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ BINS = 10
 FEWEST = 8  # reference parts of a group, below which it is no reference
 ENOUGH = 30  # recent parts, below which nothing is said
 MOVED, SLIGHTLY = 0.25, 0.1  # PSI
+OFF = 0.08  # of a median place from the middle, below which it is neither low nor high
+HALF = 0.25  # of a place from the middle, up to which it is in the middle half of the reference
 SURE = 0.99  # share of samples without a change whose PSI stays below what counts as chance
 POINTS = 24  # of the drawn course
 
@@ -71,7 +74,8 @@ class Shift:
         psi: the index; ``chance``: what chance alone reaches in 1 of 100 cases.
         now, then: median of the recent parts, and of reference parts of the same groups.
         place: median place, 0..1; 0.5 is the middle of the reference.
-        since: index of the first part after the change, ``None`` where no change stands out.
+        since: index of the first part that lies as all do: 0 where they did so from the first on, ``None``
+            where that cannot be told.
         shares: (10,) of the recent parts in each tenth of the reference.
         course: median places of parts in a row, oldest first.
     """
@@ -91,6 +95,11 @@ class Shift:
     @property
     def state(self) -> str:
         return state_of(self.psi, self.chance)
+
+    @property
+    def direction(self) -> int:
+        """-1: the recent parts lie lower than the reference, 1: higher, 0: spread otherwise."""
+        return direction_of(self.place)
 
 
 @dataclass(frozen=True)
@@ -162,7 +171,7 @@ def shift_of(measure: str, parts: Sequence[Part], reference: Mapping[str, Any]) 
         now=float(np.median([part.figures[measure] for part in compared])),
         then=float(np.median([tables[part.group][STEPS // 2] for part in compared])),
         place=float(np.median(places)),
-        since=_place_in(parts, compared, change_point(places)),
+        since=_place_in(parts, compared, _began(places)),
         shares=tuple(shares.tolist()),
         course=tuple(float(np.median(run)) for run in np.array_split(places, min(POINTS, len(places) // 5))),
     )
@@ -189,6 +198,11 @@ def state_of(psi: float, chance: float) -> str:
     return "moved" if psi >= MOVED else "slightly"
 
 
+def direction_of(place: float) -> int:
+    """-1 for a median place below the middle of the reference, 1 above, 0 about in it."""
+    return 0 if abs(place - 0.5) < OFF else 1 if place > 0.5 else -1
+
+
 def change_point(values: Floats, level: float = 0.01) -> int | None:
     """Index of the first value after the one change that stands out; ``None`` if none does (Pettitt)."""
     n = len(values)
@@ -201,6 +215,19 @@ def change_point(values: Floats, level: float = 0.01) -> int | None:
     return at + 1 if probability < level else None
 
 
+def _began(places: Floats) -> int | None:
+    """Index of the first part that lies as all do, see ``Shift.since``.
+
+    A change back towards the reference is no begin of what it ends, and neither is one among parts that
+    lay outside the middle half already.
+    """
+    direction, at = direction_of(float(np.median(places))), change_point(places)
+    if not direction or at is None:
+        return None
+    before, after = (direction * (float(np.median(run)) - 0.5) for run in (places[:at], places[at:]))
+    return at if before < min(after, HALF) else 0
+
+
 def _place(value: float, quantiles: Floats, rng: np.random.Generator) -> float:
     left, right = np.searchsorted(quantiles, value, "left"), np.searchsorted(quantiles, value, "right")
     if right > left + 1:  # a value that many share: any place among them, to half a step on either side
@@ -210,9 +237,9 @@ def _place(value: float, quantiles: Floats, rng: np.random.Generator) -> float:
 
 
 def _place_in(parts: Sequence[Part], compared: Sequence[Part], index: int | None) -> int | None:
-    """The index among all parts of that among the compared ones."""
-    if index is None:
-        return None
+    """The index among all parts of that among the compared ones; the first stays the first."""
+    if not index:
+        return index
     return next(i for i, part in enumerate(parts) if part is compared[index])
 
 

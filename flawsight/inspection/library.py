@@ -30,6 +30,7 @@ from flawsight.taxonomy import learn
 
 CHECK_S = 120.0  # seconds that a new file may take to load and to answer one picture
 SUFFIX = ".onnx"
+SHORT = 8  # digits of a hash that are shown
 CHARTS = {".png", ".svg"}
 SHIPPED_RESULTS, SHIPPED_CHARTS = "results_unified.json", "charts"
 MAX_RESULTS = 32 * 2**20  # bytes of a results file
@@ -80,6 +81,16 @@ class InstalledModel:
     @property
     def title(self) -> str:
         return f"{self.metadata.name} {self.metadata.version}" if self.metadata else self.key
+
+    @property
+    def short_hash(self) -> str:
+        """What tells two files of one name and version apart."""
+        return self.sha256[:SHORT]
+
+    @property
+    def label(self) -> str:
+        """Title and short hash."""
+        return f"{self.title} ({self.short_hash})" if self.sha256 else self.title
 
     @property
     def product(self) -> str:
@@ -156,7 +167,7 @@ class Library:
             if known.sha256 == digest:
                 raise BadModel("%(called)s is installed already, as %(key)s.", called=called, key=known.key)
         name = re.sub(r"[^A-Za-z0-9._]+", "-", f"{metadata.name}-{metadata.version}").strip("-.")[:80]
-        target = self.folder / f"{name or 'model'}-{digest[:8]}{SUFFIX}"
+        target = self.folder / f"{name or 'model'}-{digest[:SHORT]}{SUFFIX}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if results:  # first, so that the model never stands there without them

@@ -155,7 +155,16 @@ def _classes(classes: dict[str, dict[str, Any]]) -> str:
     for name, c in classes.items():
         low, high = c["recall_interval"]
         lines.append(
-            f"| {name} | {c['precision']:.3f} | {c['recall']:.3f} ({low:.3f}–{high:.3f}) "
-            f"| {c['f1']:.3f} | {c['support']} |"
+            f"| {name} | {_share(c['precision'])} | {c['recall']:.3f} ({low:.3f}–{high:.3f}) "
+            f"| {c['f1']:.3f} | {c['support']}{_drawn(c.get('drawn'))} |"
         )
     return "\n".join(lines)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _drawn(count: int | None) -> str:
+    """How many of the samples are no photos; nothing where there are none or results do not say."""
+    return f" ({count} drawn)" if count else ""

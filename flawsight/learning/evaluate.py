@@ -133,21 +133,27 @@ def curves(answers: Answers, meta: ModelMetadata) -> dict[str, list[Any]]:
 
 
 def per_class(answers: Answers, meta: ModelMetadata) -> dict[str, dict[str, Any]]:
-    """Precision, recall with interval, F1 and support of each class that occurs."""
+    """Precision, recall with interval, F1 and support of each class that occurs.
+
+    ``precision`` is ``None`` for a class that was never answered; ``drawn`` are those of the support that are
+    no photos.
+    """
     present = np.unique(answers.labels)
+    generated = np.array([item.sample.dataset.endswith(GENERATED) for item in answers.items])
     predicted = answers.predicted
     precision, recall, f1, support = precision_recall_fscore_support(
         answers.labels, predicted, labels=present, zero_division=0
     )
     return {
         meta.classes[k]: {
-            "precision": round(float(precision[i]), 4),
+            "precision": round(float(precision[i]), 4) if (predicted == k).any() else None,
             "recall": round(float(recall[i]), 4),
             "recall_interval": _rounded(
                 clopper_pearson(int(((predicted == k) & (answers.labels == k)).sum()), int(support[i]))
             ),
             "f1": round(float(f1[i]), 4),
             "support": int(support[i]),
+            "drawn": int((generated & (answers.labels == k)).sum()),
         }
         for i, k in enumerate(present)
     }

@@ -12,7 +12,7 @@ from flawsight.errors import FlawsightError
 from flawsight.records.store import Store
 from flawsight.records.tables import CheckRow
 
-KINDS = ("records", "golden", "override")
+KINDS = ("records", "golden", "photo", "override")
 DEAD = timedelta(minutes=2)  # without a sign of life: the run was cut off
 
 
@@ -65,7 +65,7 @@ class Checks:
         now = datetime.now(UTC)
         with self.store.transaction("write", write=True) as session:
             last = session.scalar(_latest(kind))
-            if last and _check(last).running(now):
+            if last and check_of(last).running(now):
                 raise CheckRunning("This check is running already. Wait until it has finished.")
             row = CheckRow(
                 kind=kind, fingerprint=fingerprint, by=by, started_at=now, seen_at=now, finished_at=None,
@@ -87,25 +87,26 @@ class Checks:
             row = session.get_one(CheckRow, check_id)
             row.passed, row.result, row.done = passed, result, row.total
             row.seen_at = row.finished_at = datetime.now(UTC)
-            return _check(row)
+            return check_of(row)
 
     def latest(self, *kinds: str) -> Check | None:
         """The latest run of any of ``kinds``, finished or not."""
         with self.store.transaction("read") as session:
             row = session.scalar(_latest(*kinds))
-            return _check(row) if row else None
+            return check_of(row) if row else None
 
     def log(self, *kinds: str, limit: int = 10) -> list[Check]:
         """The latest runs first."""
         with self.store.transaction("read") as session:
-            return [_check(row) for row in session.scalars(_latest(*kinds, limit=limit))]
+            return [check_of(row) for row in session.scalars(_latest(*kinds, limit=limit))]
 
 
 def _latest(*kinds: str, limit: int = 1) -> Any:
     return select(CheckRow).where(CheckRow.kind.in_(kinds)).order_by(CheckRow.id.desc()).limit(limit)
 
 
-def _check(row: CheckRow) -> Check:
+def check_of(row: CheckRow) -> Check:
+    """The value of ``row``."""
     return Check(
         id=row.id,
         kind=row.kind,

@@ -30,7 +30,7 @@ class Drift:
         n: how many recent inspections there were, filed from ``first`` to ``last``.
         source: ``validation``, ``first`` (inspections with this model) or empty: nothing to compare with.
         shifts: by measure; what cannot be compared is left out.
-        since: by measure: when the change began, where one stands out.
+        since: by measure: when the change began, where one stands out among the recent inspections.
         mix: classes against the inspections before; ``validation_mix`` against the validation set.
     """
 
@@ -69,9 +69,7 @@ def drift(store: Store, model: str, reference: Mapping[str, Any], recent: int = 
         last=moment(latest[-1][0]),
         source=source,
         shifts=shifts,
-        since={
-            name: moment(latest[shift.since][0]) for name, shift in shifts.items() if shift.since is not None
-        },
+        since={name: moment(latest[shift.since][0]) for name, shift in shifts.items() if shift.since},
         mix=mix_of(counts, _classes_before(store, model, begin)),
         validation_mix=mix_of(counts, reference.get("classes", {})),
     )

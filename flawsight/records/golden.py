@@ -23,11 +23,12 @@ from flawsight.inspection.result import VERDICTS, Inspection
 from flawsight.records import links
 from flawsight.records.checks import Check, Checks
 from flawsight.records.store import Store
-from flawsight.records.tables import CheckRow, GoldenRow
+from flawsight.records.tables import CheckRow, GoldenRow, LinkRow
 
 FOLDER = "golden"
 MOST = 200  # parts; more would keep the line waiting
 RATIONALE_LENGTH = 500
+GONE = marked("There is no such golden part; it may have been removed already.")
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 _EVERY = re.compile(r"(?:every\s+)?(\d+(?:\.\d+)?)\s*(?:h|hours?)?", re.IGNORECASE)
 
@@ -128,6 +129,16 @@ class GoldenPart:
 
 
 @dataclass(frozen=True)
+class Removal:
+    """A part that is checked no more. Removals of early versions have no ``why``."""
+
+    part: GoldenPart
+    by: str
+    at: datetime
+    why: str
+
+
+@dataclass(frozen=True)
 class State:
     """Where things stand.
 
@@ -198,19 +209,56 @@ class GoldenParts:
             links.append(session, "golden", row.id, links.golden_content(row, "added", by, now))
             return _part(row)
 
-    def remove(self, part_id: int, by: str) -> GoldenPart:
-        """Check this part no more. Its picture is kept, for the runs of before.
+    def part(self, part_id: int) -> GoldenPart:
+        """The one in use with this id.
 
         Raises:
             NotFound: there is no such part.
         """
+        for part in self.parts():
+            if part.id == part_id:
+                return part
+        raise NotFound(GONE)
+
+    def remove(self, part_id: int, by: str, why: str) -> GoldenPart:
+        """Check this part no more. Its picture is kept, for the runs of before; ``why`` goes on record.
+
+        Raises:
+            NotFound: there is no such part.
+            BadGoldenPart: no reason was given.
+        """
+        why = why.strip()
+        if not 1 <= len(why) <= RATIONALE_LENGTH:
+            raise BadGoldenPart(
+                "Say in up to %(most)s characters why this part is not to be checked any more.",
+                most=RATIONALE_LENGTH,
+            )
         with self.store.transaction("write", write=True) as session:
             row = session.get(GoldenRow, part_id)
             if row is None or row.removed_at:
-                raise NotFound("There is no such golden part; it may have been removed already.")
+                raise NotFound(GONE)
             row.removed_at, row.removed_by = (now := datetime.now(UTC)), by
-            links.append(session, "golden", row.id, links.golden_content(row, "removed", by, now))
+            said = {**links.golden_content(row, "removed", by, now), "why": why}
+            links.append(session, "golden", row.id, said)
             return _part(row)
+
+    def removals(self, limit: int = 10) -> list[Removal]:
+        """What was removed last, latest first."""
+        gone = select(GoldenRow).where(GoldenRow.removed_at.is_not(None))
+        with self.store.transaction("read") as session:
+            rows = list(session.scalars(gone.order_by(GoldenRow.removed_at.desc()).limit(limit)))
+            kept = select(LinkRow).where(
+                LinkRow.kind == "golden", LinkRow.ref.in_([str(row.id) for row in rows])
+            )
+            said = {
+                one.ref: one.content for one in session.scalars(kept) if one.content["event"] == "removed"
+            }
+            why = {row.id: said.get(str(row.id), {}).get("why", "") for row in rows}
+            return [
+                Removal(_part(row), row.removed_by, row.removed_at, why[row.id])
+                for row in rows
+                if row.removed_at
+            ]
 
     def picture(self, part_id: int) -> Path:
         """The file with the picture as received.
@@ -221,8 +269,12 @@ class GoldenParts:
         with self.store.transaction("read") as session:
             row = session.get(GoldenRow, part_id)
         if row is None:
-            raise NotFound("There is no such golden part; it may have been removed already.")
-        return self._folder / row.image_sha256
+            raise NotFound(GONE)
+        return self.file(row.image_sha256)
+
+    def file(self, digest: str) -> Path:
+        """Where the picture of this SHA-256 is kept."""
+        return self._folder / digest
 
     def state(self, fingerprint: str, now: datetime | None = None) -> State:
         """Whether a model and thresholds of this ``fingerprint`` may inspect."""
@@ -302,31 +354,42 @@ class GoldenParts:
         return None
 
     def _outcome(self, part: GoldenPart, inspect: Callable[[bytes, str], Inspection]) -> dict[str, Any]:
-        said = {"id": part.id, "title": part.title, "verdict": part.verdict, "class": part.class_id}
         try:
-            found = inspect(self._read(part.image_sha256), part.title)
+            return outcome(part, inspect(self.read(part), part.title))
         except FlawsightError as error:
-            return {**said, "passed": False, "error": str(error)}
-        right = found.verdict == part.verdict and part.class_id in ("", found.predicted_class)
-        return {
-            **said,
-            "passed": right,
-            "found_verdict": found.verdict,
-            "found_class": found.predicted_class,
-            "defect_probability": round(found.defect_probability, 4),
-        }
+            return {**_expected(part), "passed": False, "error": str(error)}
 
-    def _read(self, digest: str) -> bytes:
+    def read(self, part: GoldenPart) -> bytes:
+        """The stored picture.
+
+        Raises:
+            NotFound: it is gone, or not what it was.
+        """
         try:
-            content = (self._folder / digest).read_bytes()
+            content = self.file(part.image_sha256).read_bytes()
         except OSError:
             content = b""
-        if hashlib.sha256(content).hexdigest() != digest:
+        if hashlib.sha256(content).hexdigest() != part.image_sha256:
             raise NotFound(
                 "The picture of this golden part is gone or was altered. Remove the part and add it anew, or "
                 "restore the instance folder from a backup."
             )
         return content
+
+
+def outcome(part: GoldenPart, found: Inspection) -> dict[str, Any]:
+    """What came out of a part, and whether that is right; plain JSON."""
+    return {
+        **_expected(part),
+        "passed": found.verdict == part.verdict and part.class_id in ("", found.predicted_class),
+        "found_verdict": found.verdict,
+        "found_class": found.predicted_class,
+        "defect_probability": round(found.defect_probability, 4),
+    }
+
+
+def _expected(part: GoldenPart) -> dict[str, Any]:
+    return {"id": part.id, "title": part.title, "verdict": part.verdict, "class": part.class_id}
 
 
 def fingerprint(models: list[tuple[str, Any]]) -> str:

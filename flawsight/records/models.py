@@ -135,7 +135,7 @@ class Models:
         return self._change(kind, model, by, why, lambda setup: setup)
 
     def switch(self, model: InstalledModel, by: str, why: str) -> Setup:
-        """Let ``model`` alone answer."""
+        """Let ``model`` alone answer; if it was in the shadow, that ends."""
 
         def step(setup: Setup) -> Setup:
             if setup.bench == (model.key,):
@@ -212,6 +212,12 @@ class Models:
         def step(setup: Setup) -> Setup:
             if setup.shadow == model.key:
                 raise BadChange("%(key)s is the shadow already.", key=model.key)
+            if (setup.bench or ((model.key,) if model.shipped else ())) == (model.key,):
+                raise BadChange(
+                    "%(key)s is the only one that answers, so there is nobody it could be compared with. "
+                    "Switch to another one first.",
+                    key=model.key,
+                )
             return replace(setup, shadow=model.key, shadow_since=setup.revision + 1)
 
         return self._change("shadow", model, by, why, step)
@@ -241,7 +247,7 @@ class Models:
         if len(why) > WHY_LENGTH:
             raise BadChange("The reason is longer than %(most)s characters. Shorten it.", most=WHY_LENGTH)
         with self.store.transaction("write", write=True) as session:
-            setup = step(Setup.of(session.scalar(_latest())))
+            setup = _with_a_use_for_the_shadow(step(Setup.of(session.scalar(_latest()))))
             row = ModelChangeRow(
                 created_at=datetime.now(UTC),
                 by=by[:80],
@@ -255,6 +261,11 @@ class Models:
             session.flush()
             links.append(session, "model", row.id, links.model_content(row))
             return Setup.of(row)
+
+
+def _with_a_use_for_the_shadow(setup: Setup) -> Setup:
+    """A model that answers alone is no shadow any longer: it would be compared with itself."""
+    return replace(setup, shadow="", shadow_since=0) if setup.bench == (setup.shadow,) else setup
 
 
 def _latest(limit: int | None = 1) -> Any:

@@ -38,6 +38,7 @@ _SERIES = "INSP-"
 _LAST_SIGN = "\U0010ffff"
 
 Key: TypeAlias = tuple[float, int]  # the sorted value and the moment of filing: no two lines share it
+Run: TypeAlias = tuple[str, str]  # the first and the last of some numbers in a row, of one length
 Condition: TypeAlias = ColumnElement[bool]
 Column: TypeAlias = Callable[[str], Any]
 
@@ -52,6 +53,7 @@ class Filter:
         confidence_from, confidence_to: bounds of the model's confidence, both included, 0..1.
         review: one of ``catalogue.REVIEW_STATES``.
         model: name and version.
+        numbers: runs of numbers, any of them.
     """
 
     text: str = ""
@@ -65,9 +67,10 @@ class Filter:
     confidence_to: float | None = None
     review: str = ""
     model: str = ""
+    numbers: tuple[Run, ...] = ()
 
     def is_empty(self) -> bool:
-        return all(getattr(self, field.name) in ("", None) for field in fields(self))
+        return all(getattr(self, field.name) in ("", None, ()) for field in fields(self))
 
 
 @dataclass(frozen=True)
@@ -273,6 +276,11 @@ def _conditions(wanted: Filter, column: Column, span: tuple[int, int] | None) ->
     if low is not None or high is not None:
         low, high = (0.0 if low is None else low), (1.0 if high is None else high)
         found["confidence"] = column("confidence").between(low, high)
+    if wanted.numbers:
+        number = column("number")
+        found["numbers"] = or_(
+            *(number.between(*run) & (func.length(number) == len(run[0])) for run in wanted.numbers)
+        )
     if wanted.text:
         end = wanted.text + _LAST_SIGN
         names = ("number",) if span else _BEGINS

@@ -65,6 +65,8 @@ _GOLDEN: dict[str, tuple[Any, tuple[str, ...]]] = {
     )),
     "check": (CheckRow, ("id", "by", "fingerprint", "passed", "result")),
 }  # fmt: skip
+# What a link of each such event repeats of the result.
+_SAID = {"checked": ("parts",), "photo": ("parts", "photo"), "override": ("rationale",)}
 # Columns of the line in the history that repeat the answer, and columns that are read as they are stored.
 SEARCHED = (
     "verdict", "predicted_class", "model", "confidence", "certainty", "part_number", "lot", "serial", "name",
@@ -395,12 +397,12 @@ def _check_golden_part(link: Any, content: dict[str, Any], row: Any, walk: _Walk
 
 
 def _check_golden_run(link: Any, content: dict[str, Any], row: Any, walk: _Walk) -> Iterator[Finding]:
-    """A run of the golden parts, or leave to go on without one."""
+    """A run of the golden parts, a fresh photo of one, or leave to go on without."""
     what = named(link.ref, GOLDEN_CHECK)
     if row is None:
         yield Finding("missing", link.seq, what)
         return
-    said = ("parts",) if content["event"] == "checked" else ("rationale",)
+    said = _SAID.get(content["event"], ())
     try:
         result = json.loads(row.result)
         now = {"by": row.by, "fingerprint": row.fingerprint, **{name: result[name] for name in said}}
@@ -433,12 +435,12 @@ def _inserted(session: Session) -> Iterator[Finding]:
 
 
 def _inserted_golden(session: Session, walk: _Walk) -> Iterator[Finding]:
-    """Golden parts that no link stands for, and leave to go on that nobody gave."""
+    """Golden parts that no link stands for, leave to go on that nobody gave, and photos nobody sent."""
     for part_id in session.scalars(select(GoldenRow.id).order_by(GoldenRow.id)):
         if ("part", str(part_id)) not in walk.golden:
             yield Finding("inserted", None, named(str(part_id), GOLDEN_PART))
-    leave = select(CheckRow.id).where(CheckRow.kind == "override").order_by(CheckRow.id)
-    for check_id in session.scalars(leave):
+    told = select(CheckRow.id).where(CheckRow.kind.in_(("override", "photo"))).order_by(CheckRow.id)
+    for check_id in session.scalars(told):
         if ("check", str(check_id)) not in walk.golden:
             yield Finding("inserted", None, named(str(check_id), GOLDEN_CHECK))
 

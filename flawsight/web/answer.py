@@ -55,6 +55,7 @@ def describe(record: Record) -> dict[str, Any]:
             "page": link("inspections.show"),
             "pdf": link("api.report"),
             "json": link("inspections.as_json"),
+            "thumbnail": link("api.thumbnail"),
             "pictures": {kind: link("api.picture", kind) for kind in record.pictures},
         },
     }

@@ -9,10 +9,9 @@ from time import monotonic
 from typing import Any
 
 from flawsight.errors import FlawsightError
-from flawsight.inspection.result import Inspection
 from flawsight.records.checks import Checks
 from flawsight.records.verify import verify
-from flawsight.web.fleet import AUTO, NoSuchProduct
+from flawsight.web.fleet import AUTO, Inspect, NoSuchProduct
 from flawsight.web.service import Service
 
 TELL_S = 0.7  # between two notes of progress
@@ -52,15 +51,21 @@ def start_golden_check(it: Service, by: str) -> None:
         ModelError: there is no model.
     """
     check_id = it.golden.checks.begin("golden", by, it.fingerprint())
+    inspect = golden_inspect(it)
+    _start(it.golden.checks, check_id, lambda: it.golden.check(check_id, inspect))
+
+
+def golden_inspect(it: Service) -> Inspect:
+    """How a golden part is inspected: the program chooses among the models on the bench, if it can.
+
+    Raises:
+        ModelError: there is no model.
+    """
     try:
         chosen = it.fleet.chosen(AUTO)
     except NoSuchProduct:
         chosen = it.fleet.chosen()
-
-    def inspect(data: bytes, name: str) -> Inspection:
-        return it.queue.run(lambda: chosen(data, name))
-
-    _start(it.golden.checks, check_id, lambda: it.golden.check(check_id, inspect))
+    return lambda data, name: it.queue.run(lambda: chosen(data, name))
 
 
 def _start(checks: Checks, check_id: int, work: Callable[[], Any]) -> None:

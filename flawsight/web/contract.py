@@ -79,7 +79,11 @@ OPERATIONS = {
         TRUST, it.GoldenPart, 201, form=it.NewGoldenPart, problems=(400, 404, 409, 413, 415)
     ),
     "trust_api.picture": Operation(TRUST, media=(PNG,)),
-    "trust_api.remove": Operation(TRUST, status=204, media=()),
+    "trust_api.compare": Operation(
+        TRUST, it.GoldenPhoto, 201, form=it.NewGoldenPhoto, problems=(400, 413, 415)
+    ),
+    "trust_api.photo": Operation(TRUST, media=(PNG,)),
+    "trust_api.remove": Operation(TRUST, status=204, media=(), query=it.RemovalQuery, problems=(400,)),
     "trust_api.override": Operation(TRUST, it.Golden, body=it.Override, problems=(400, 409)),
     "trust_api.agreement": Operation(TRUST, it.Agreement, query=it.DaysQuery, problems=(400,)),
     "trust_api.drift": Operation(TRUST, it.Drift, query=it.DriftQuery, problems=(400,)),

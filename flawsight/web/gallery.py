@@ -8,7 +8,16 @@ from pathlib import Path
 
 from flawsight import imaging
 from flawsight.errors import NotFound
+from flawsight.i18n import gettext as _
+from flawsight.i18n import marked
 
+# What the shipped samples are called; anybody else's file is called as it is named.
+SHIPPED = (
+    marked("Board good"), marked("Board region open"), marked("Board region short"),
+    marked("Board six defects"), marked("Texture defect class 1"), marked("Texture defect class 4"),
+    marked("Texture defect class 8"), marked("Texture good class 1"), marked("Texture good class 8"),
+    marked("Tile blowhole"), marked("Tile crack"), marked("Tile good"), marked("Tile uneven"),
+)  # fmt: skip
 TRUTH = "truth"  # folder of the masks, as ``data.generate.gallery`` writes them
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
@@ -62,7 +71,8 @@ def find_truth(folder: Path, name: str, sha256: str) -> Path | None:
 
 
 def _title(stem: str) -> str:
-    """``tile_crack-2`` as "Tile crack 2"."""
+    """``tile_crack-2`` as "Tile crack 2"; a shipped sample in the reader's language."""
     spaced = re.sub(r"(?<=[A-Za-z])(?=\d)", " ", re.sub(r"[_\W]+", " ", stem))
     title = " ".join(spaced.split()) or stem
-    return title[:1].upper() + title[1:]
+    title = title[:1].upper() + title[1:]
+    return _(title) if title in SHIPPED else title

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
@@ -29,7 +30,7 @@ from flawsight.inspection.result import VERDICTS
 from flawsight.records.catalogue import REVIEW_STATES
 from flawsight.records.record import CONTEXT, Record
 from flawsight.records.retention import Deletion, Retention, Rule
-from flawsight.records.search import ORDERS, Entry, Filter, History, Key
+from flawsight.records.search import ORDERS, Entry, Filter, History, Key, Run
 from flawsight.taxonomy import ClassInfo
 from flawsight.taxonomy import describe as describe_class
 from flawsight.web import answer
@@ -41,13 +42,29 @@ from flawsight.web.view import NOBODY, badge_word, headline, spoken_time
 
 PAGE = 50
 COUNTED = 10_000  # above this the page says "more than"
-FIELDS = ("q", "from", "to", "part", "lot", "class", "verdict", "min", "max", "review", "model", "order")
+FIELDS = (
+    "q",
+    "from",
+    "to",
+    "part",
+    "lot",
+    "class",
+    "verdict",
+    "min",
+    "max",
+    "review",
+    "model",
+    "numbers",
+    "order",
+)
 REVIEW_WORDS = {
     "none": marked("Not reviewed"),
     "confirmed": marked("Confirmed"),
     "corrected": marked("Corrected"),
 }
 LONGEST_RULE = 36_500  # days
+MOST_RUNS = 300  # of numbers in one filter
+_RUN = re.compile(r"(INSP-\d{4}-)?(\d{6,12})(?:\.\.(INSP-\d{4}-)?(\d{6,12}))?")
 
 bp = Blueprint("history", __name__, url_prefix="/history")
 api = Blueprint("history_api", __name__, url_prefix="/api/v1")
@@ -94,6 +111,7 @@ def index() -> str | AnyResponse:
         verdicts=VERDICTS,
         reviews=REVIEW_WORDS,
         orders=ORDERS,
+        this_year=date.today().year,
         newer=page.before and _address({**said, "before": spell(page.before)}),
         older=page.after and _address({**said, "after": spell(page.after)}),
     )
@@ -259,6 +277,7 @@ def parse(args: Mapping[str, str]) -> tuple[Filter, str, dict[str, Key]]:
         confidence_to=_share(args, "max"),
         review=_one_of(args, "review", REVIEW_STATES),
         model=args.get("model", ""),
+        numbers=_runs(args.get("numbers", "")),
     )
     if order not in ORDERS:
         raise BadFilter(
@@ -386,6 +405,24 @@ def _share(args: Mapping[str, str], name: str) -> float | None:
             "%(text)r is no percentage for '%(name)s'. Write a number from 0 to 100.", text=text, name=name
         )
     return share
+
+
+def _runs(text: str) -> tuple[Run, ...]:
+    """``INSP-2026-000012..000015, 000017`` as runs of numbers; what is left out is as in the one before."""
+    runs, series = list[Run](), ""
+    for part in text.upper().replace(",", " ").split():
+        if found := _RUN.fullmatch(part):
+            series = found[1] or series
+            first, last = found[2], found[4] or found[2]
+        if not found or not series or (found[3] or series) != series or len(first) != len(last):
+            raise BadFilter(
+                "%(text)r are no numbers of inspections. Write them like INSP-2026-000012..000015, 000017.",
+                text=text[:80],
+            )
+        runs.append((series + first, series + last))
+    if len(runs) > MOST_RUNS:
+        raise BadFilter("These are more than %(most)s numbers and runs of them. Name fewer.", most=MOST_RUNS)
+    return tuple(runs)
 
 
 def _one_of(args: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from flawsight.errors import FlawsightError
 from flawsight.i18n import gettext as _
 from flawsight.i18n import marked, number, percent
-from flawsight.inspection.library import InstalledModel
+from flawsight.inspection.library import SHORT, InstalledModel
 from flawsight.inspection.operating import Costs, Curves, OperatingPoint, Rate, few_defects_warning
 from flawsight.metadata import ModelMetadata
 from flawsight.records.models import KINDS, Change, Limits, Setup
@@ -35,6 +35,7 @@ PLACES = {
     "pointing_game": marked("Heat map points at the defect"),
     "good_with_box": marked("Good parts that show a box"),
 }
+GENERATED = "(generated)"  # ends the name of a dataset of drawn pictures, as in ``data.samples``
 LISTED = ("balanced_accuracy", "escape_rate", "overkill_rate")  # in the list of models
 
 
@@ -103,8 +104,12 @@ def _facts(model: InstalledModel) -> list[tuple[str, str]]:
 
 
 def rate_text(figure: Any) -> str:
-    """A figure of a results file with its 95 % interval."""
+    """A figure of a results file with its 95 % interval; where it counts, from the counts: rounded once."""
     match figure:
+        case {"hits": int() as hits, "n": int() as n} if 0 <= hits <= n and n:
+            rate = Rate(hits, n)
+            low, high = rate.interval
+            return f"{percent(hits / n)} ({percent(low)} – {percent(high)})"
         case {
             "value": float() | int() as value,
             "interval": [float() | int() as low, float() | int() as high],
@@ -122,7 +127,8 @@ def figure_table(results: Mapping[str, Any]) -> SimpleNamespace | None:
     datasets = _section(results, "datasets")
     if not overall:
         return None
-    columns = {_("All real parts"): overall, **datasets}
+    real = not datasets or any(not name.endswith(GENERATED) for name in datasets)
+    columns = {_("All real parts") if real else _("All drawn parts"): overall, **datasets}
     rows = [(_("Parts"), [str(column.get("n", "–")) for column in columns.values()])]
     rows += [
         (_(label), [rate_text(column.get(key)) for column in columns.values()])
@@ -148,22 +154,63 @@ def figure_table(results: Mapping[str, Any]) -> SimpleNamespace | None:
 
 def class_table(results: Mapping[str, Any]) -> list[SimpleNamespace]:
     """Precision, recall with interval, F1 and support of each class."""
+    never = _never_answered(_section(results, "confusion"))
     return [
         SimpleNamespace(
             info=describe(class_id),
-            precision=one.get("precision"),
+            precision=None if class_id in never else one.get("precision"),
             recall=one.get("recall"),
             interval=" – ".join(percent(end) for end in one.get("recall_interval") or ()),
             f1=one.get("f1"),
             support=one.get("support"),
+            drawn=one.get("drawn") or 0,
         )
-        for class_id, one in _section(results, "classes").items()
-        if isinstance(one, dict)
+        for class_id, one in _classes(results).items()
     ]
 
 
-def confusion_table(confusion: Any) -> SimpleNamespace | None:
-    """Titles and rows of (count, shade 0..9); a shade is the share of the row."""
+def drawn_only(results: Mapping[str, Any]) -> set[str]:
+    """The classes that were tested on drawn pictures alone, as far as the results say so."""
+    return {
+        class_id
+        for class_id, one in _classes(results).items()
+        if one.get("drawn") and one["drawn"] == one.get("support")
+    }
+
+
+def drawn_text(results: Mapping[str, Any]) -> str:
+    """How many of the tested pictures are drawn; empty if none are."""
+    counts = {
+        name: one["n"]
+        for name, one in _section(results, "datasets").items()
+        if isinstance(one, dict) and isinstance(one.get("n"), int)
+    }
+    drawn, every = sum(n for name, n in counts.items() if name.endswith(GENERATED)), sum(counts.values())
+    if not drawn:
+        return ""
+    if drawn == every:
+        return _("All of these pictures are drawn, none is a photo.")
+    return _(
+        "Drawn pictures count here, too: %(drawn)s of %(every)s. The figures above keep them apart.",
+        drawn=number(drawn),
+        every=number(every),
+    )
+
+
+def unrecognised(results: Mapping[str, Any], metadata: ModelMetadata) -> list[str]:
+    """The classes that this model recognised not once in its test; none where the results are another's."""
+    match results.get("model"):
+        case {"name": metadata.name, "version": metadata.version}:
+            return [class_id for class_id, one in _classes(results).items() if one.get("recall") == 0]
+    return []
+
+
+def confusion_table(confusion: Any, drawn: Collection[str] = ()) -> SimpleNamespace | None:
+    """Titles and rows of (count, shade 0..9); a shade is the share of the row.
+
+    Args:
+        drawn: the classes that were tested on drawn pictures alone.
+    """
     match confusion:
         case {"classes": [*classes], "matrix": [*matrix]} if classes and len(matrix) == len(classes):
             rows: list[SimpleNamespace] = []
@@ -179,7 +226,13 @@ def confusion_table(confusion: Any) -> SimpleNamespace | None:
                     for i, count in enumerate(counts)
                 ]
                 rows.append(
-                    SimpleNamespace(title=describe(truth).title, id=truth, cells=cells, total=sum(counts))
+                    SimpleNamespace(
+                        title=describe(truth).title,
+                        id=truth,
+                        cells=cells,
+                        total=sum(counts),
+                        drawn=truth in drawn,
+                    )
                 )
             return SimpleNamespace(titles=[describe(one).title for one in classes], rows=rows)
     return None
@@ -189,12 +242,26 @@ def change_line(change: Change) -> SimpleNamespace:
     return SimpleNamespace(
         what=_(KINDS.get(change.kind, change.kind)),
         model=change.model,
+        sha256=change.sha256[:SHORT],
         limits=change.setup.limits.get(change.model) if change.kind == "thresholds" else None,
         by=change.by,
         why=change.why,
         at=change.created_at.isoformat(timespec="seconds"),
         at_text=spoken_time(change.created_at),
     )
+
+
+def _never_answered(confusion: Mapping[str, Any]) -> set[str]:
+    """The classes that were given as an answer to nothing: their precision is not defined."""
+    match confusion:
+        case {"classes": [*classes], "matrix": [*matrix]} if matrix and len(matrix) == len(classes):
+            columns = zip(classes, zip(*matrix, strict=False), strict=False)
+            return {class_id for class_id, counts in columns if not any(counts)}
+    return set()
+
+
+def _classes(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {name: one for name, one in _section(results, "classes").items() if isinstance(one, dict)}
 
 
 def _section(results: Mapping[str, Any], name: str) -> dict[str, Any]:

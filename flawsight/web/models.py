@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -85,12 +86,17 @@ def install() -> Response:
 def roll_back() -> Response:
     fleet = service().fleet
     try:
-        keys = [model.key for model in fleet.library.models()]
+        installed = fleet.library.models()
+        keys = [model.key for model in installed]
         setup = fleet.models.roll_back(keys, fleet.default, who(), request.form.get("why", ""))
     except BadChange as error:
         return make_response(_index(error.said()), error.status)
-    flash(_("Rolled back to %(models)s.", models=", ".join(setup.bench)))
+    flash(_("Rolled back to %(models)s.", models=", ".join(_labels(installed, setup.bench))))
     return redirect(url_for(".index"), 303)
+
+
+def _labels(installed: list[InstalledModel], keys: Iterable[str]) -> list[str]:
+    return [model.label for key in keys for model in installed if model.key == key]
 
 
 def _index(problem: str | None) -> str:
@@ -101,7 +107,7 @@ def _index(problem: str | None) -> str:
         "models.html",
         lines=[words.model_line(m, fleet.library.results(m), bench, setup) for m in installed],
         bench=bench,
-        before=fleet.models.before([model.key for model in installed], fleet.default),
+        before=_labels(installed, fleet.models.before([model.key for model in installed], fleet.default)),
         log=[words.change_line(change) for change in fleet.models.log()],
         shadow=setup.shadow,
         studies=len(studies(runs_folder(it))),
@@ -180,7 +186,10 @@ def _show(key: str, problem: str | None) -> str:
         in_shadow=setup.shadow == model.key,
         figures=words.figure_table(results),
         classes=words.class_table(results),
-        confusion_of=words.confusion_table((results.get("test") or {}).get("confusion")),
+        confusion_of=words.confusion_table(
+            (results.get("test") or {}).get("confusion"), words.drawn_only(results)
+        ),
+        drawn_text=words.drawn_text(results),
         charts=list(fleet.library.charts(model)),
         curves=curves,
         view=view,
@@ -231,10 +240,7 @@ def _asked(it: Service, study: Study | None) -> dict[str, InstalledModel]:
         return study.models()
     usable = [model for model in it.fleet.library.models() if model.metadata]
     titles = [model.title for model in usable]
-    return {
-        model.title if titles.count(model.title) == 1 else f"{model.title} ({model.key})": model
-        for model in usable
-    }
+    return {model.title if titles.count(model.title) == 1 else model.label: model for model in usable}
 
 
 def _answer(it: Service, label: str, model: InstalledModel, data: bytes, record: Record) -> SimpleNamespace:
@@ -419,7 +425,10 @@ def apply_change(do: str, key: str, why: str, accept: str = "", reject: str = ""
     models, by = fleet.models, who()
     match do:
         case "switch":
+            was_shadow = models.setup().shadow == key
             models.switch(usable(key), by, why)
+            if was_shadow:
+                return _("From now on this model answers. It is no longer in the shadow.")
             return _("From now on this model answers.")
         case "add":
             models.add(usable(key), fleet.default, by, why)

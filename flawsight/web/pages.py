@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 
+from flawsight.metadata import ModelMetadata
 from flawsight.web.bench import context_form
 from flawsight.web.gallery import list_samples
+from flawsight.web.model_view import unrecognised
 from flawsight.web.products import choices
 from flawsight.web.service import service
 from flawsight.web.trust_view import locked_text
-from flawsight.web.view import ModelView, class_titles, summary
+from flawsight.web.view import ModelView, Summary, class_titles, summary
 
 RECENT = 8
 
@@ -23,15 +25,32 @@ def start() -> str:
     known = [] if problem else it.fleet.metadata()
     return render_template(
         "start.html",
-        models=[ModelView.of(metadata) for metadata in known],
+        models=[ModelView.of(metadata, _unrecognised(metadata)) for metadata in known],
         titles=class_titles(*known),
         model_problem=problem,
         locked=locked_text(it.golden.state(it.fingerprint())) if it.golden.schedule and not problem else "",
         samples=list_samples(it.settings.samples),
         samples_folder=it.settings.samples.name,
-        recent=[summary(record) for record in it.store.recent(RECENT)],
+        recent=_recent(),
         max_bytes=it.max_bytes,
         **context_form(),
         products=choices(),
         max_mb=f"{it.settings.max_upload_mb:g}",
     )
+
+
+@bp.get("/recent")
+def recent() -> str:
+    """The list of recent inspections, as a part of the page."""
+    return render_template("recent.html", recent=_recent())
+
+
+def _recent() -> list[Summary]:
+    return [summary(record) for record in service().store.recent(RECENT)]
+
+
+def _unrecognised(metadata: ModelMetadata) -> list[str]:
+    """The classes that a model on the bench recognised not once in its test."""
+    fleet = service().fleet
+    results = [fleet.library.results(model) for model in fleet.bench()]
+    return [class_id for one in results for class_id in unrecognised(one, metadata)]

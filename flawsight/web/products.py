@@ -29,11 +29,12 @@ def choices() -> list[SimpleNamespace]:
     if len(bench) < 2:
         return []
     remembered = request.cookies.get(COOKIE, "")
-    names = [_(model.product) for model in bench]
-    offered = [
-        (model.key, name if names.count(name) == 1 else f"{name} ({model.title})")
-        for model, name in zip(bench, names, strict=True)
-    ] + [(AUTO, _("Let the program choose"))]
+    names, titles = [_(model.product) for model in bench], [model.title for model in bench]
+    offered = []
+    for model, name in zip(bench, names, strict=True):
+        title = f"{name} ({model.title})" if titles.count(model.title) == 1 else model.label
+        offered.append((model.key, name if names.count(name) == 1 else title))
+    offered.append((AUTO, _("Let the program choose")))
     chosen = remembered if remembered in dict(offered) else bench[0].key
     return [SimpleNamespace(key=key, title=title, chosen=key == chosen) for key, title in offered]
 

@@ -113,6 +113,7 @@ class InspectionLinks(BaseModel):
     page: Address
     pdf: Address
     json_address: Address = Field(alias="json")
+    thumbnail: Address
     pictures: dict[str, Address]
 
 
@@ -178,6 +179,7 @@ class HistoryFilter(BaseModel):
     high: Percent | None = Field(None, alias="max", description="Highest confidence of the model.")
     review: Literal["none", "confirmed", "corrected"] | None = None
     model: str = Field("", description="Name and version.")
+    numbers: str = Field("", description="Numbers, or runs of them: `INSP-2026-000012..000015, 000017`.")
     order: Literal["newest", "oldest", "least_confident", "most_confident"] = "newest"
 
 
@@ -401,12 +403,41 @@ class GoldenPart(BaseModel):
     added_by: str
 
 
+class GoldenPhoto(Check):
+    """A fresh photo of a golden part; `result` has what came out, and figures beside the stored picture's."""
+
+    id: int
+    picture: Address
+
+
+class KeptGoldenPart(GoldenPart):
+    photo: GoldenPhoto | None = Field(description="The latest one.")
+
+
+class Removal(BaseModel):
+    title: str
+    by: str
+    at: datetime
+    why: str
+
+
 class Golden(BaseModel):
     required: bool
     locked: bool
     reason: str
-    parts: list[GoldenPart]
-    check: Check | None
+    parts: list[KeptGoldenPart]
+    removed: list[Removal] = Field(description="Parts that are checked no more, latest first.")
+    check: Check | None = Field(description="The latest check of the stored pictures.")
+
+
+class NewGoldenPhoto(BaseModel):
+    """A form: a photo of the part that was taken now."""
+
+    file: Annotated[bytes, Field(json_schema_extra={"contentMediaType": "application/octet-stream"})]
+
+
+class RemovalQuery(BaseModel):
+    why: str = Field(min_length=1, max_length=500)
 
 
 class NewGoldenPart(BaseModel):

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from flawsight.errors import NotFound
+from flawsight.errors import ImageError, NotFound
 from flawsight.i18n import gettext as _
 from flawsight.inspection.result import VERDICTS
+from flawsight.records import golden_photos as photos
 from flawsight.records.agreement import PEOPLE, Agreement, agreement
-from flawsight.records.checks import Checks
+from flawsight.records.checks import Check, Checks
 from flawsight.records.drift import MOST, RECENT, Drift, drift
 from flawsight.records.golden import BadGoldenPart, GoldenPart
 from flawsight.records.record import Record
@@ -21,7 +22,7 @@ from flawsight.records.verify import BadHead, head, holds, parse_head
 from flawsight.taxonomy import describe
 from flawsight.web.answer import uploaded
 from flawsight.web.auth import current_user, requires
-from flawsight.web.background import start_golden_check, start_verification
+from flawsight.web.background import golden_inspect, start_golden_check, start_verification
 from flawsight.web.history import BadFilter, parse_date
 from flawsight.web.service import service
 from flawsight.web.thumbnails import send_thumbnail
@@ -112,10 +113,39 @@ def add_golden() -> AnyResponse | tuple[str, int]:
     return redirect(url_for(".golden"), 303)
 
 
+@bp.post("/golden/parts/<int:part_id>/photos")
+def compare_golden(part_id: int) -> AnyResponse | tuple[str, int]:
+    try:
+        check = compare_photo(part_id)
+    except (BadGoldenPart, NotFound, ImageError) as error:
+        return _golden_page(error.said()), error.status
+    title = check.result["parts"][0]["title"]
+    flash(
+        _(
+            "The photo of %(title)s came out right. How it differs from the stored picture is said below.",
+            title=title,
+        )
+        if check.passed
+        else _(
+            "The photo of %(title)s came out wrong. See below how it differs from the stored picture.",
+            title=title,
+        )
+    )
+    return redirect(url_for(".golden", _anchor=f"part-{part_id}"), 303)
+
+
+@bp.get("/golden/photos/<int:check_id>/picture")
+def golden_photo(check_id: int) -> AnyResponse:
+    return send_thumbnail(photos.picture(service().golden, check_id), KEEP_S)
+
+
 @bp.post("/golden/parts/<int:part_id>/remove")
 @requires("admin")
-def remove_golden(part_id: int) -> AnyResponse:
-    part = service().golden.remove(part_id, signed())
+def remove_golden(part_id: int) -> AnyResponse | tuple[str, int]:
+    try:
+        part = service().golden.remove(part_id, signed(), request.form.get("why", ""))
+    except (BadGoldenPart, NotFound) as error:
+        return _golden_page(error.said()), error.status
     flash(_("%(title)s is no golden part any more.", title=part.title))
     return redirect(url_for(".golden"), 303)
 
@@ -152,6 +182,20 @@ def add_part() -> GoldenPart:
         raise BadGoldenPart("Choose a picture, or name an inspection of the history.")
     it.inspector().inspect_bytes(image, name)  # what cannot be read can never pass
     return it.golden.add(image, title or name, verdict, class_id, signed())
+
+
+def compare_photo(part_id: int) -> Check:
+    """The check of a golden part by the fresh photo that a form sends.
+
+    Raises:
+        NotFound: there is no such part.
+        BadGoldenPart, ImageError: the photo cannot be used.
+        Busy: too many are waiting.
+    """
+    it = service()
+    image, name = uploaded()
+    with it.queue.place():
+        return photos.compare(it.golden, part_id, image, name, golden_inspect(it), signed(), it.fingerprint())
 
 
 def _of_history(wanted: str) -> Record:
@@ -194,8 +238,9 @@ def _golden_page(problem: str = "") -> str:
         locked=locked_text(state) if state else "",
         valid=CheckView.of(state.last) if state else None,
         last=CheckView.of(last),
-        lines=golden_lines(it.golden.parts(), last),
-        log=[CheckView.of(one) for one in it.golden.checks.log("golden", "override")],
+        lines=golden_lines(it.golden.parts(), last, photos.latest(it.golden)),
+        log=[CheckView.of(one) for one in it.golden.checks.log("golden", "photo", "override")],
+        removed=[(one, spoken_time(one.at)) for one in it.golden.removals()],
         verdicts=VERDICTS,
         classes=classes,
         problem=problem,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, url_for
+from flask import Blueprint, Response, jsonify, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from flawsight.records.checks import Checks
+from flawsight.records import golden_photos as photos
+from flawsight.records.checks import Check, Checks
 from flawsight.records.golden import BadGoldenPart, GoldenPart
 from flawsight.records.verify import head
 from flawsight.web import trust as pages
@@ -44,12 +45,19 @@ def check_chain() -> Response:
 def golden() -> Response:
     """Whether inspection is locked and why, the golden parts, and the latest check of them."""
     it = service()
-    state = it.golden.state(it.fingerprint())
+    state, latest = it.golden.state(it.fingerprint()), photos.latest(it.golden)
     return jsonify(
         required=state.required,
         locked=state.locked,
         reason=locked_text(state),
-        parts=[_part_json(part) for part in it.golden.parts()],
+        parts=[
+            {**_part_json(part), "photo": _photo_json(latest[part.id]) if part.id in latest else None}
+            for part in it.golden.parts()
+        ],
+        removed=[
+            {"title": one.part.title, "by": one.by, "at": one.at.isoformat(), "why": one.why}
+            for one in it.golden.removals()
+        ],
         check=check_json(it.golden.checks.latest("golden")),
     )
 
@@ -76,11 +84,28 @@ def picture(part_id: int) -> AnyResponse:
     return pages.golden_picture(part_id)
 
 
+@bp.post("/golden/parts/<int:part_id>/photos")
+def compare(part_id: int) -> Response:
+    """Compare a fresh photo of a golden part, sent as ``file``, with what is expected and what is stored.
+
+    It neither locks nor unlocks anything.
+    """
+    response = jsonify(_photo_json(pages.compare_photo(part_id)))
+    response.status_code = 201
+    return response
+
+
+@bp.get("/golden/photos/<int:check_id>/picture")
+def photo(check_id: int) -> AnyResponse:
+    """A small picture of a fresh photo of a golden part."""
+    return pages.golden_photo(check_id)
+
+
 @bp.delete("/golden/parts/<int:part_id>")
 @requires("admin")
 def remove(part_id: int) -> tuple[str, int]:
-    """Check a golden part no more."""
-    service().golden.remove(part_id, pages.signed())
+    """Check a golden part no more; ``why`` goes on record."""
+    service().golden.remove(part_id, pages.signed(), request.args.get("why", ""))
     return "", 204
 
 
@@ -113,6 +138,14 @@ def _accepted(response: Response, endpoint: str) -> Response:
     response.status_code = 202
     response.headers["Location"] = url_for(endpoint)
     return response
+
+
+def _photo_json(check: Check) -> dict[str, Any]:
+    return {
+        **(check_json(check) or {}),
+        "id": check.id,
+        "picture": url_for(".photo", check_id=check.id),
+    }
 
 
 def _part_json(part: GoldenPart) -> dict[str, Any]:

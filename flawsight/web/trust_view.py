@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import floor, log10
@@ -12,6 +13,7 @@ from flawsight.i18n import gettext as _
 from flawsight.i18n import marked, ngettext, number, percent
 from flawsight.inspection.drift import MOVED, Mix, Shift
 from flawsight.inspection.operating import Rate
+from flawsight.inspection.quality import Quality
 from flawsight.inspection.result import VERDICTS
 from flawsight.records.agreement import PEOPLE, Agreement
 from flawsight.records.checks import Check
@@ -39,6 +41,7 @@ MEASURES = {
         marked("Darkest tones"), marked("Shadows are darker"), marked("Shadows are brighter"),
     ),
 }  # fmt: skip
+SPREAD = marked("Spread otherwise than the reference")
 STATES = {"steady": marked("Steady"), "slightly": marked("Moved a little"), "moved": marked("Moved")}
 
 
@@ -98,27 +101,71 @@ def class_title(class_id: str) -> str:
     return describe(class_id).title if class_id else _("any class")
 
 
-def golden_lines(parts: list[GoldenPart], last: Check | None) -> list[SimpleNamespace]:
-    """Each part with what came out of it in the latest run."""
+def golden_lines(
+    parts: list[GoldenPart], last: Check | None, photos: Mapping[int, Check]
+) -> list[SimpleNamespace]:
+    """Each part with what came out of it in the latest run, and its latest fresh photo."""
     outcomes = {one["id"]: one for one in (last.result.get("parts", []) if last else [])}
     lines = []
     for part in parts:
         outcome = outcomes.get(part.id)
-        found = ""
-        if outcome and "error" in outcome:
-            found = outcome["error"]
-        elif outcome:
-            found = f"{_(outcome['found_verdict'])}, {class_title(outcome['found_class'])}"
         lines.append(
             SimpleNamespace(
                 part=part,
                 expected=f"{_(part.verdict)}, {class_title(part.class_id)}",
-                found=found,
+                found=_came_out(outcome) if outcome else "",
                 passed=outcome["passed"] if outcome else None,
                 added=spoken_time(part.added_at),
+                photo=photo_view(photos[part.id]) if part.id in photos else None,
             )
         )
     return lines
+
+
+def photo_view(check: Check) -> SimpleNamespace:
+    """A fresh photo of a golden part beside its stored picture."""
+    said, [outcome] = check.result["photo"], check.result["parts"]
+    figures = said["figures"]
+    sharpness, brightest, darkest = (
+        figures.get(name, {}).get("photo") for name in ("sharpness", "brightest", "darkest")
+    )
+    known = brightest is not None and darkest is not None
+    return SimpleNamespace(
+        id=check.id,
+        when=spoken_time(check.finished_at or check.started_at),
+        by=check.by,
+        passed=check.passed,
+        found=_came_out(outcome),
+        rows=[
+            (
+                _(title),
+                _figure_or_none(one["stored"]),
+                _figure(one["photo"]),
+                _change(one["stored"], one["photo"]),
+            )
+            for name, (title, *_words) in MEASURES.items()
+            if (one := figures.get(name))
+        ],
+        warnings=Quality(sharpness, brightest, darkest).warnings if known else (),
+    )
+
+
+def _came_out(outcome: dict[str, Any]) -> str:
+    if "error" in outcome:
+        return str(outcome["error"])
+    return f"{_(outcome['found_verdict'])}, {class_title(outcome['found_class'])}"
+
+
+def _figure_or_none(value: float | None) -> str:
+    return "–" if value is None else _figure(value)
+
+
+def _change(before: float | None, now: float) -> str:
+    """By how much of what it was; a dash where that is nothing."""
+    if not before:
+        return "–"
+    percents = round(100 * (now / before - 1), 1)
+    return f"{'+' if percents > 0 else '−' if percents < 0 else '±'}{number(abs(percents), 1)} %"
 
 
 # --- agreement --------------------------------------------------------------------------------------------
@@ -231,15 +278,7 @@ class ShiftView:
             state=shift.state,
             state_text=_(STATES[shift.state]),
             sentence=shift_sentence(shift, since),
-            facts=_(
-                "Stability index %(psi)s: from %(moved)s on it counts as moved, and chance alone reaches "
-                "%(chance)s. %(n)s recent parts against %(reference)s.",
-                psi=number(shift.psi, 2),
-                moved=number(MOVED, 2),
-                chance=number(shift.chance, 2),
-                n=number(shift.n),
-                reference=number(shift.reference),
-            ),
+            facts=shift_facts(shift),
             bars=_bars(shift),
             course=_course(shift),
             course_text=_("Median place of the recent parts within the reference, oldest to newest"),
@@ -252,16 +291,41 @@ def shift_sentence(shift: Shift, since: datetime | None) -> str:
     if shift.state == "steady":
         return _("Steady: median %(now)s, reference %(then)s.", **figures)
     _title, lower, higher = MEASURES[shift.measure]
-    if abs(shift.place - 0.5) < 0.08:
-        said = _("Spread otherwise than the reference")
-    else:
-        said = _(higher if shift.place > 0.5 else lower)
+    said = _({-1: lower, 0: SPREAD, 1: higher}[shift.direction])
+    if shift.since == 0:
+        return _(
+            "%(said)s from the first of these parts on: median %(now)s, reference %(then)s.",
+            said=said,
+            **figures,
+        )
     if since is None:
         return _("%(said)s: median %(now)s, reference %(then)s.", said=said, **figures)
     return _(
         "%(said)s since %(when)s: median %(now)s, reference %(then)s.",
         said=said,
         when=spoken_time(since),
+        **figures,
+    )
+
+
+def shift_facts(shift: Shift) -> str:
+    """The figures behind the sentence, and from where on they count."""
+    figures = {
+        "psi": number(shift.psi, 2),
+        "chance": number(shift.chance, 2),
+        "n": number(shift.n),
+        "reference": number(shift.reference),
+    }
+    if shift.chance > MOVED:
+        return _(
+            "Stability index %(psi)s: it counts as moved above %(chance)s, which chance alone reaches with "
+            "so few parts. %(n)s recent parts against %(reference)s.",
+            **figures,
+        )
+    return _(
+        "Stability index %(psi)s: from %(moved)s on it counts as moved; chance alone reaches %(chance)s. "
+        "%(n)s recent parts against %(reference)s.",
+        moved=number(MOVED, 2),
         **figures,
     )
 

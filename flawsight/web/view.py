@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import SimpleNamespace
@@ -53,7 +53,7 @@ def who(name: str) -> str:
 
 @dataclass(frozen=True)
 class ModelView:
-    """What the loaded model says it knows."""
+    """What the loaded model says it knows; ``unrecognised`` are classes it missed throughout its test."""
 
     name: str
     version: str
@@ -61,9 +61,10 @@ class ModelView:
     good_count: int
     kind_count: int  # of a product that is only named
     families: list[SimpleNamespace]
+    unrecognised: list[ClassInfo]
 
     @classmethod
-    def of(cls, metadata: ModelMetadata) -> ModelView:
+    def of(cls, metadata: ModelMetadata, unrecognised: Iterable[str] = ()) -> ModelView:
         infos = [describe(class_id) for class_id in metadata.classes]
         families: dict[str, list[ClassInfo]] = {}
         for info in infos:
@@ -78,6 +79,7 @@ class ModelView:
                 SimpleNamespace(title=title, classes=sorted(classes, key=lambda info: info.is_defect))
                 for title, classes in families.items()
             ],
+            unrecognised=[describe(class_id) for class_id in unrecognised],
         )
 
 

@@ -58,6 +58,9 @@ def inspected(app: Flask) -> str:
     assert client.post(f"/api/v1/inspections/{inspection['id']}/reviews", json=answer).status_code == 201
     it.golden.add(encoded(surface()), "smooth tile", "accept", "MT_Free", "admin")
     it.golden.add(encoded(cracked()), "cracked tile", "reject", "", "admin")
+    photo = post_file(client, "/api/v1/trust/golden/parts/1/photos", encoded(surface() - 12), "today.png")
+    assert photo.status_code == 201
+    it.golden.remove(it.golden.add(b"any", "worn", "accept", "", "admin").id, "admin", "Worn out.")
     moved = {"do": "thresholds", "why": "too strict", "accept_below": 0.2, "reject_from": 0.7}
     assert client.post("/api/v1/models/lenient/changes", json=moved).status_code == 200
     Accounts(it.store).add(NAME, "admin", PASSWORD)

@@ -80,3 +80,13 @@ def test_on_a_phone_nothing_runs_off_the_page(phone: Page) -> None:
     ):
         phone.goto(address)
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390, address
+
+
+def test_a_table_that_scrolls_on_a_phone_has_a_shadow_at_its_edge_until_its_end(phone: Page) -> None:
+    phone.goto("/models/model")
+    table = phone.get_by_role("region", name="Table of classes")
+    assert table.evaluate("one => one.scrollWidth > one.clientWidth")
+    cover, shadow = table.evaluate("one => getComputedStyle(one).backgroundAttachment").split(", ")
+    assert (cover, shadow) == ("local", "scroll"), (
+        "the cover goes with the end of the table, the shadow stays"
+    )

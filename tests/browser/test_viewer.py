@@ -20,6 +20,15 @@ def inspected(page: Page) -> str:
     return page.url
 
 
+def until(page: Page, condition: str) -> None:
+    """Wait for it; the page's own policy forbids ``wait_for_function``."""
+    for _ in range(100):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never true: {condition}")
+
+
 def shown(page: Page, layer: str) -> bool:
     return page.locator(f"#layer-{layer}").is_visible()
 
@@ -54,6 +63,7 @@ def test_the_wheel_zooms_where_it_points_and_a_drag_moves(page: Page) -> None:
     assert area
     at = area["x"] + 0.25 * area["width"], area["y"] + 0.25 * area["height"]
     page.mouse.move(*at)
+    page.mouse.click(*at)  # the viewer has the focus
     pixel = re.compile(r"x \d+ · y \d+")
     below = pixel.search(page.locator("#readout").inner_text())
     page.mouse.wheel(0, -300)
@@ -69,6 +79,39 @@ def test_the_wheel_zooms_where_it_points_and_a_drag_moves(page: Page) -> None:
     assert page.evaluate(PLACE) != place
     page.mouse.dblclick(*at)
     expect(page.locator("#stage")).not_to_have_class(re.compile("zoomed"))
+
+
+def test_the_wheel_scrolls_the_page_unless_the_viewer_is_meant(page: Page) -> None:
+    inspected(page)
+    page.evaluate("scrollTo({ top: 400, behavior: 'instant' })")
+    area = page.locator("#stage").bounding_box()
+    assert area
+    page.mouse.move(area["x"] + area["width"] / 2, area["y"] + area["height"] - 20)
+    page.mouse.wheel(0, -200)
+    until(page, "scrollY < 400")
+    expect(page.locator("#stage")).not_to_have_class(re.compile("zoomed"))
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -50)
+    page.keyboard.up("Control")
+    expect(page.locator("#stage")).to_have_class(re.compile("zoomed"))
+    before = page.evaluate(ZOOM)
+    page.mouse.wheel(0, -100)  # enlarged already
+    until(page, f"{ZOOM} > {before}")
+
+
+def test_a_picture_smaller_than_the_stage_is_shown_pixel_by_pixel(page: Page) -> None:
+    inspected(page)
+    assert page.evaluate(ZOOM) > 1, "the picture is small"
+    page.keyboard.press("1")
+    expect(page.locator("#zoom-now")).to_have_text("100 %")
+    assert page.evaluate(ZOOM) == 1
+    page.set_viewport_size({"width": 900, "height": 700})
+    page.wait_for_timeout(300)
+    assert page.evaluate(ZOOM) == 1
+    page.keyboard.press("0")
+    fitted = page.evaluate(ZOOM)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    until(page, f"{ZOOM} !== {fitted}")  # the whole picture stays whole
 
 
 def test_layers_are_switched_faded_and_stay_so_on_the_next_part(page: Page) -> None:

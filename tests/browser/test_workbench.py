@@ -199,24 +199,91 @@ def folder(tmp_path: Path) -> Path:
 def test_a_folder_is_inspected_whole_though_one_photo_is_broken(page: Page, folder: Path) -> None:
     page.goto("/")
     page.locator("#folder").set_input_files(folder)
-    expect(page.locator("#drop-hint")).to_have_text("3 photos, 1 other files left out")
+    expect(page.locator("#drop-hint")).to_have_text("3 photos, 1 other file left out")
     page.get_by_role("button", name="Inspect 3 photos").click()
     expect(page.locator("#batch-said")).to_have_text("Finished, 3 of 3: 1 reject, 1 accept, 1 failed")
     lines = page.locator("#batch-lines tr")
     expect(lines.filter(has_text="b.png")).to_contain_text("damaged or ends early")
+    picture = lines.filter(has_text="c.png").locator("img")
+    assert picture.evaluate("one => one.decode().then(() => one.naturalWidth)") > 0
+    expect(page.locator("#recent li").first).to_contain_text(re.compile(r"[ac]\.png"))
     lines.filter(has_text="c.png").get_by_role("link").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("REJECT: Crack")
 
 
-def test_many_can_be_cancelled(page: Page) -> None:
+PHOTOS = [{"name": f"{n}.png", "mimeType": "image/png", "buffer": encoded(surface())} for n in range(5)]
+
+
+def send_photos(page: Page, count: int = 5) -> None:
     page.goto("/")
-    page.route("**/api/v1/inspections", lambda route: None)  # never answered
-    files = [{"name": f"{n}.png", "mimeType": "image/png", "buffer": b"x"} for n in range(5)]
-    page.get_by_label("Photo of the part").set_input_files(files)  # type: ignore[arg-type]
-    page.get_by_role("button", name="Inspect 5 photos").click()
+    page.get_by_label("Photo of the part").set_input_files(PHOTOS[:count])  # type: ignore[arg-type]
+    page.get_by_role("button", name=f"Inspect {count} photos").click()
+
+
+def filed(page: Page) -> int:
+    count: int = page.request.get("/api/v1/inspections").json()["count"]
+    return count
+
+
+def test_what_was_sent_before_a_cancel_is_filed_and_counted(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/api/v1/inspections", lambda route: held.append(route))
+    send_photos(page)
+    expect(page.locator("#batch-lines").get_by_text("inspecting…")).to_have_count(2)
+    before = filed(page)
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#batch-said")).to_have_text("Cancelled after 0 of 5")
-    expect(page.locator("#batch-lines").get_by_text("cancelled")).to_have_count(5)
+    expect(page.locator("#batch-said")).to_have_text("Cancelling; photos on their way are finished: 0 of 5")
+    for route in held:
+        route.continue_()
+    expect(page.locator("#batch-said")).to_have_text("Cancelled after 2 of 5: 2 accept, 3 cancelled")
+    assert (len(held), filed(page)) == (2, before + 2)
+    lines = page.locator("#batch-lines tr")
+    expect(lines.filter(has_text="cancelled")).to_have_count(3)
+    expect(lines.get_by_role("link", name=re.compile("^INSP-"))).to_have_count(2)
+    page.get_by_role("link", name="These results in the history").click()
+    expect(page.locator("#found-title")).to_have_text("2 inspections")
+    expect(page.get_by_label("Numbers")).to_have_value(re.compile("^INSP-"))
+
+
+def test_a_photo_that_a_busy_server_never_took_is_cancelled_at_once(page: Page) -> None:
+    error = {"status": 503, "headers": {"Retry-After": "30"}, "content_type": "application/problem+json"}
+    page.route("**/api/v1/inspections", lambda route: route.fulfill(**error, body='{"detail": "Busy."}'))
+    with page.expect_response("**/api/v1/inspections"):
+        send_photos(page)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#batch-said")).to_have_text("Cancelled after 0 of 5: 5 cancelled")
+    expect(page.locator("#batch-after")).to_be_hidden()
+
+
+def test_failed_photos_are_tried_again_and_all_results_are_one_list(page: Page) -> None:
+    lost: list[int] = []
+
+    def lose_one(route: Route) -> None:
+        if lost:
+            route.continue_()
+        else:
+            lost.append(1)
+            route.fulfill(status=503, content_type="application/problem+json", body='{"detail": "No."}')
+
+    page.route("**/api/v1/inspections", lose_one)
+    send_photos(page, 3)
+    expect(page.locator("#batch-said")).to_have_text("Finished, 3 of 3: 2 accept, 1 failed")
+    page.get_by_role("button", name="Try 1 failed photo again").click()
+    expect(page.locator("#batch-said")).to_have_text("Finished, 3 of 3: 3 accept")
+    expect(page.get_by_role("button", name="again")).to_be_hidden()
+    with page.expect_download() as started:
+        page.locator("#batch-after").get_by_role("link", name="CSV").click()
+    table = Path(started.value.path()).read_text(encoding="utf-8-sig").splitlines()
+    assert len(table) == 1 + 3 and all(",accept," in line for line in table[1:])
+
+
+def test_numbers_of_a_batch_are_said_as_runs(page: Page) -> None:
+    page.goto("/")
+    said = page.evaluate(
+        "inRuns(['INSP-2026-000015', 'INSP-2026-000012', 'INSP-2026-000013', 'INSP-2027-000001'])"
+    )
+    assert said == "INSP-2026-000012..000013,000015,INSP-2027-000001"
+    assert page.evaluate("inRuns(['INSP-2026-999999', 'INSP-2026-1000000'])") == ("INSP-2026-1000000,999999")
 
 
 def test_a_busy_server_is_asked_again(page: Page, cracked_file: Path) -> None:
