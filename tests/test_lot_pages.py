@@ -376,6 +376,23 @@ def test_a_long_lot_report_breaks_into_pages_that_are_numbered(client: FlaskClie
     assert "Without picture here:" in pages[-1].extract_text()
 
 
+def test_a_lot_that_lost_some_parts_to_a_rule_says_so_wherever_they_are_listed(tmp_path: Path) -> None:
+    app = tiny_app(tmp_path)
+    store = app.extensions["flawsight"].store
+    lots, client = Lots(store), app.test_client()
+    lot = rejected(lots, "Thinned")  # two of its five parts are good
+    Retention(store).apply(Rule(0), "Ada")
+    said = "The records of 2 inspections of this lot were deleted by a retention rule ("
+    page = client.get(f"/lots/{lot.id}").text
+    assert page.count(said) >= 2 and "Good (0)" in page, "above, and where the parts are listed"
+    for paper in ("report", "ncr"):
+        text = " ".join(pdf_text(client.get(f"/lots/{lot.id}/{paper}.pdf").data).split())
+        assert said in text, paper
+    [taken] = (client.get(f"/api/v1/lots/{lot.id}").json or {})["deleted"]
+    assert (taken["inspections"], taken["by"]) == (2, "Ada") and taken["created_at"]
+    close(app)
+
+
 def test_reports_outlive_the_pictures_that_a_rule_deletes(tmp_path: Path) -> None:
     app = tiny_app(tmp_path)
     store = app.extensions["flawsight"].store
@@ -386,6 +403,7 @@ def test_reports_outlive_the_pictures_that_a_rule_deletes(tmp_path: Path) -> Non
     assert "Since the closing 1 part was answered again" in client.get(f"/lots/{lot.id}").text
     Retention(store).apply(Rule(0, only_accepted=False), "Ada")
     text = pdf_text(client.get(f"/lots/{lot.id}/report.pdf").data)
-    assert "The 5 inspected parts were deleted by a rule." in text and "Fray (Major)" in text
-    assert "were deleted by a rule" in client.get(f"/lots/{lot.id}").text
+    said = "The records of 5 inspections of this lot were deleted by a retention rule"
+    assert said in " ".join(text.split()) and "Fray (Major)" in text
+    assert said in client.get(f"/lots/{lot.id}").text
     close(app)

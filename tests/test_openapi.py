@@ -103,7 +103,8 @@ def test_a_rule_is_tried_before_anything_is_deleted(app: Flask) -> None:
     send_to_api(client, PART)
     count = client.get("/api/v1/inspections").json["count"]  # type: ignore[index]
     address = "/api/v1/retention/matching?days=0&which=all"
-    assert client.get(address).json == {"days": 0, "which": "all", "inspections": count}
+    matching = client.get(address).json
+    assert matching is not None and matching["inspections"] == count
     assert client.get("/api/v1/inspections").json["count"] == count  # type: ignore[index]
 
 

@@ -17,15 +17,17 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeAlias
 
-from sqlalchemy import String, cast, func, select, type_coerce
+from sqlalchemy import String, and_, cast, func, or_, select, type_coerce
 from sqlalchemy.orm import Session, aliased
 
 from flawsight.errors import FlawsightError
 from flawsight.records import links
 from flawsight.records.as_stored import CHUNK, JSON, moment, named, raw
-from flawsight.records.catalogue import searched
+from flawsight.records.catalogue import UNDECIDED, searched
 from flawsight.records.findings import (
     ANSWER,
+    DISPOSITION,
+    FINAL,
     GOLDEN_CHECK,
     GOLDEN_PART,
     NAMES,
@@ -68,6 +70,7 @@ _GOLDEN: dict[str, tuple[Any, tuple[str, ...]]] = {
 # Columns of the line in the history that repeat the answer, and columns that are read as they are stored.
 SEARCHED = (
     "verdict", "predicted_class", "model", "confidence", "certainty", "part_number", "lot", "serial", "name",
+    "inspector", "station",
 )  # fmt: skip
 _HEAD = re.compile(r"\s*(\d{1,15})\s*[:\s]\s*([0-9a-f]{64})\s*", re.IGNORECASE)
 
@@ -230,7 +233,7 @@ def _records(
         yield from findings
     yield from _inserted(session)
     yield from _inserted_golden(session, walk)
-    yield from _review_states(session)
+    yield from _answers_that_count(session)
     yield from _numbers(session, walk)
     if expect:
         kept = session.scalar(select(LinkRow.hash).where(LinkRow.seq == expect.seq))
@@ -443,17 +446,30 @@ def _inserted_golden(session: Session, walk: _Walk) -> Iterator[Finding]:
             yield Finding("inserted", None, named(str(check_id), GOLDEN_CHECK))
 
 
-def _review_states(session: Session) -> Iterator[Finding]:
-    """Lines of the history whose state of review is not that of the latest answer."""
+def _answers_that_count(session: Session) -> Iterator[Finding]:
+    """Lines of the history that say otherwise than a person's latest answer, or without one the model."""
     newest = select(func.max(ReviewRow.id)).group_by(ReviewRow.inspection_id)
     latest = aliased(ReviewRow)
+    line = CatalogueRow
+    checked = {
+        STATE: or_(
+            func.coalesce(latest.state, "none") != line.review_state,
+            and_(latest.id.is_(None), line.verdict.in_(UNDECIDED)) != line.undecided,
+        ),
+        FINAL: or_(
+            func.coalesce(latest.verdict, line.verdict) != line.final_verdict,
+            func.coalesce(latest.class_id, line.predicted_class) != line.final_class,
+        ),
+        DISPOSITION: func.coalesce(latest.disposition, "") != line.disposition,
+    }
     differs = (
-        select(CatalogueRow.number)
-        .outerjoin(latest, (latest.inspection_id == CatalogueRow.id) & latest.id.in_(newest))
-        .where(func.coalesce(latest.state, "none") != CatalogueRow.review_state)
+        select(line.number, *checked.values())
+        .outerjoin(latest, (latest.inspection_id == line.id) & latest.id.in_(newest))
+        .where(or_(*checked.values()))
     )
-    for number in session.scalars(differs):
-        yield Finding("search", None, {**named(number), "how": STATE})
+    for number, *wrong in session.execute(differs):
+        said = ", ".join(name for name, found in zip(checked, wrong, strict=True) if found)
+        yield Finding("search", None, {**named(number), "how": said})
 
 
 def _numbers(session: Session, walk: _Walk) -> Iterator[Finding]:

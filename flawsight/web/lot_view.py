@@ -21,6 +21,7 @@ from flawsight.records.assessment import (
 from flawsight.records.lot import DISPOSITIONS, DRAWN, STATES, Event, Lot, Summary, event_words
 from flawsight.records.pchart import USUAL, PChart
 from flawsight.records.sampling import NONE_ALLOWED
+from flawsight.reporting.words import deleted_words
 from flawsight.taxonomy import describe
 from flawsight.web.view import spoken_time
 
@@ -51,6 +52,7 @@ class LotView:
     rows: list[SimpleNamespace]
     pareto: list[SimpleNamespace]
     events: list[SimpleNamespace]
+    deleted: list[str]
     has_ncr: bool
 
     @classmethod
@@ -67,6 +69,7 @@ class LotView:
             rows=[_row(row) for row in figures.rows],
             pareto=_pareto(figures),
             events=[_event(event) for event in reversed(lot.events)],
+            deleted=_deleted(assessment),
             has_ncr=has_ncr(lot, figures),
         )
 
@@ -192,6 +195,7 @@ def _sentences(lot: Lot, assessment: Assessment, changed: int, late: int) -> lis
                 len(assessment.left_out),
             )
         )
+    said += _deleted(assessment)
     if changed:
         said.append(
             ngettext(
@@ -217,6 +221,13 @@ def _sentences(lot: Lot, assessment: Assessment, changed: int, late: int) -> lis
     if wrong and lot.terms.part_number:
         said.append(_("Some parts carry another part number: %(numbers)s.", numbers=", ".join(sorted(wrong))))
     return said
+
+
+def _deleted(assessment: Assessment) -> list[str]:
+    return [
+        deleted_words(taken.inspections, spoken_time(taken.at) if taken.at else "")
+        for taken in assessment.deleted
+    ]
 
 
 def _facts(lot: Lot) -> list[tuple[str, str]]:
@@ -413,4 +424,12 @@ def lot_json(lot: Lot, assessment: Assessment) -> dict[str, Any]:
             for part in assessment.parts
         ],
         "left_out": [look.number for look in assessment.left_out],
+        "deleted": [
+            {
+                "inspections": taken.inspections,
+                "by": taken.by,
+                "created_at": taken.at.isoformat() if taken.at else None,
+            }
+            for taken in assessment.deleted
+        ],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, url_for
+from flask import Blueprint, Response, jsonify, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from flawsight.records.checks import Checks
@@ -13,7 +13,7 @@ from flawsight.records.verify import head
 from flawsight.web import trust as pages
 from flawsight.web.auth import requires
 from flawsight.web.background import start_golden_check, start_verification
-from flawsight.web.history import json_object
+from flawsight.web.history import json_object, known_only
 from flawsight.web.security import csrf
 from flawsight.web.service import service
 from flawsight.web.trust_view import agreement_json, check_json, drift_json, locked_text
@@ -99,6 +99,7 @@ def override() -> Response:
 @bp.get("/agreement")
 def agreement() -> Response:
     """How far the model and people agree on the inspections of the days ``from`` to ``to``."""
+    known_only(request.args, "from", "to")
     since, until, found = pages.asked_agreement()
     return jsonify({"from": since.isoformat(), "to": until.isoformat(), **agreement_json(found)})
 
@@ -106,6 +107,7 @@ def agreement() -> Response:
 @bp.get("/drift")
 def drift() -> Response:
     """Whether the ``n`` latest inspections look like the validation set, and since when they do not."""
+    known_only(request.args, "n")
     return jsonify(drift_json(pages.asked_drift()))
 
 
