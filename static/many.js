@@ -11,7 +11,26 @@ const batchSaid = document.getElementById("batch-said");
 const batchCancel = document.getElementById("batch-cancel");
 let running = null;
 
+/** What is said about every photo of a batch: one serial number makes them pictures of one part, so that is asked. */
+async function contextOfMany(files) {
+  const said = partContext();
+  const serial = serialField.value.trim();
+  if (!serial) return said;
+  const asking = document.getElementById("one-part");
+  const many = { count: files.length, serial };
+  document.getElementById("one-part-title").textContent = filled(manyTexts.onePart, many);
+  document.getElementById("one-part-yes").textContent = filled(manyTexts.onePartYes, many);
+  asking.returnValue = "";
+  asking.showModal();
+  await new Promise((resolve) => { asking.addEventListener("close", resolve, { once: true }); });
+  if (asking.returnValue === "one") return said;
+  return asking.returnValue === "each" ? said.filter(([name]) => name !== "serial") : null;
+}
+
 async function inspectMany(files, form) {
+  const context = await contextOfMany(files);
+  if (!context) return; // taken back: the photos and the serial number stay
+  forgetSerial();
   const titles = JSON.parse(form.dataset.titles);
   const counts = {};
   const stop = new AbortController();
@@ -48,7 +67,7 @@ async function inspectMany(files, form) {
         if (files[index].size > Number(form.dataset.maxBytes)) {
           throw new Error(manyTexts.tooLarge);
         }
-        const answer = await inspectFile(files[index], form.dataset.api, stop.signal);
+        const answer = await inspectFile(files[index], form.dataset.api, stop.signal, context);
         lines[index].done(answer);
         count(answer.verdict);
       } catch (error) {

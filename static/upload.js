@@ -86,6 +86,7 @@ function upload(event) {
   };
   request.onload = () => {
     if (request.status === 201) {
+      forgetSerial();
       window.location.assign(request.response.links.page);
       return;
     }

@@ -114,8 +114,7 @@ def inspect(lot_id: int) -> AnyResponse:
     """Let the bench name this lot and its part from now on."""
     terms = Lots(service().store).get(lot_id).terms
     part = {"lot": terms.number, "part_number": terms.part_number, "part_revision": terms.part_revision}
-    kept = {key: value for key, value in remembered().items() if key != "serial"}
-    return remember(redirect(url_for("pages.start"), 303), clean({**kept, **part}))
+    return remember(redirect(url_for("pages.start"), 303), clean({**remembered(), **part}))
 
 
 @bp.post("/<int:lot_id>/close")
