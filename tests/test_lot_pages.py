@@ -16,7 +16,7 @@ from pypdf import PdfReader
 from web_client import close, encoded, post_file, surface, tiny_app, token
 
 from flawsight.records import Accounts, Store
-from flawsight.records.lot import Disposal, Lot, Terms
+from flawsight.records.lot import Disposal, Lot, LotFilter, Terms
 from flawsight.records.lots import Lots
 from flawsight.records.retention import Retention, Rule
 from flawsight.records.reviews import Answer, Reviews
@@ -110,6 +110,23 @@ def test_the_story_of_a_lot_from_the_form_to_the_disposition(client: FlaskClient
     assert "Story" not in client.get("/").text.split('id="open-lots"')[1].split("</datalist>")[0]
 
 
+def test_the_plan_is_shown_before_the_lot_is_opened(client: FlaskClient, lots: Lots) -> None:
+    before = lots.count(LotFilter())
+    assert "Say how large the lot is" in client.get("/lots/new").text
+    sent = {**FORM, "number": "", "limit_major": "0.65", "csrf_token": token(client)}
+    page = client.post("/lots/new", data=sent).text  # the button of a browser without scripts
+    assert 'value="P-7"' in page and 'value="0.65" selected' in page
+    part = client.get("/lots/plan?size=90&level=I&limit_major=0.65").text
+    assert "<html" not in part and part.strip() in page
+    row = re.search(r"Major<span[^>]*>AQL 0.65 · letter F</span>(.*)", part)
+    assert row and re.findall(r'"number">(\d+)', row[1]) == ["20", "0", "1"]
+    assert "20 parts of the lot are to be inspected." in part
+    assert "A lot has 1 to" in client.get("/lots/plan?size=0").text
+    assert "whole number of parts" in client.get("/lots/plan?size=many").text
+    assert "no AQL &#39;3&#39;" in client.get("/lots/plan?size=90&limit_major=3").text
+    assert lots.count(LotFilter()) == before
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -149,6 +166,15 @@ def test_the_page_says_what_holds_the_decision_up(client: FlaskClient, lots: Lot
     undecided = client.get(f"/lots/{lot.id}?show=undecided").text
     assert undecided.count("/thumbnail") == 1 and "/review/" in undecided
     assert client.get(f"/lots/{lot.id}?show=nonsense&from=-9").text.count("/thumbnail") == 5
+
+
+def test_a_complete_sample_that_rejects_has_no_rest(client: FlaskClient, lots: Lots) -> None:
+    early = opened(lots, "Early", ("PCB_open",))
+    assert "the rest of the sample cannot save the lot" in client.get(f"/lots/{early.id}").text
+    whole = opened(lots, "Whole", ("PCB_open", "accept", "accept", "accept", "review"))
+    page = client.get(f"/lots/{whole.id}").text
+    assert "The sample is complete and a rejection number is reached." in page
+    assert "the rest of the sample" not in page
 
 
 def test_the_page_can_tell_whether_it_is_up_to_date(client: FlaskClient, lots: Lots) -> None:
@@ -233,6 +259,24 @@ def test_the_trend_names_lots_outside_their_limits_and_says_when_they_are_few(
     chart = client.get("/api/v1/lots/trend?part=Trend").json
     assert chart is not None
     assert chart["centre"] == 0.15 and [lot["outside"] for lot in chart["lots"]] == [None, None, "above"]
+
+
+def test_the_trend_names_its_lots_and_says_what_n_leaves_out(client: FlaskClient, lots: Lots) -> None:
+    for index in range(9):
+        number = f"Axis-{index}" + "-with-a-long-tail" * (index == 8)
+        lot = lots.open(Terms(number, 90, "I", LIMITS, "Axis"), "Olga")
+        file(lots.store, number, "accept", serial="1")
+        file(lots.store, number, "review", serial="2")
+        lots.close(lot.id, "reject", "Ines", "For the chart.")
+    page = client.get("/lots/trend?part=Axis").text
+    assert page.count('class="tick"') == 9
+    named = re.findall(r'text-anchor="middle">([^<]+)<title>([^<]+)</title>', page)
+    assert len(named) == 7 and named[0] == ("Axis-0", "Axis-0")
+    assert named[-1] == ("Axis-8-with…", "Axis-8-with-a-long-tail")
+    assert "n counts decided parts only; 9 parts still undecided" in page and "+1 undecided" in page
+    chart = client.get("/api/v1/lots/trend?part=Axis").json
+    assert chart is not None and [lot["undecided"] for lot in chart["lots"]] == [1] * 9
+    assert "n counts decided parts only" not in client.get("/lots/trend?part=Trend").text
 
 
 def test_a_lot_is_saved_as_csv_and_json(client: FlaskClient, lots: Lots) -> None:

@@ -153,6 +153,11 @@ class Figures:
         return "reject" if "reject" in states else "accept" if states == {"accept"} else "open"
 
     @property
+    def decided(self) -> int:
+        """Of all parts inspected."""
+        return self.good + self.nonconforming
+
+    @property
     def to_go(self) -> int:
         """Parts of the sample that are still to be inspected."""
         return self.sample - self.inspected

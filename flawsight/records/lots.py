@@ -272,7 +272,9 @@ class Lots:
                 for lot_id, number, at, data in session.execute(latest)
             ]
         return [
-            Sampled(lot_id, number, at, figures.good + figures.nonconforming, figures.nonconforming)
+            Sampled(
+                lot_id, number, at, figures.decided, figures.nonconforming, figures.parts - figures.decided
+            )
             for lot_id, number, at, figures in reversed(found)
         ]
 

@@ -20,7 +20,7 @@ from flawsight.records.assessment import (
 )
 from flawsight.records.lot import DISPOSITIONS, DRAWN, STATES, Event, Lot, Summary, event_words
 from flawsight.records.pchart import USUAL, PChart
-from flawsight.records.sampling import NONE_ALLOWED
+from flawsight.records.sampling import NONE_ALLOWED, Plan
 from flawsight.reporting.words import deleted_words
 from flawsight.taxonomy import describe
 from flawsight.web.view import spoken_time
@@ -162,8 +162,10 @@ def _sentences(lot: Lot, assessment: Assessment, changed: int, late: int) -> lis
     if figures.parts > figures.sample:
         said.append(_("%(parts)s parts inspected altogether.", parts=number(figures.parts)))
     if lot.state == "open":
-        if figures.decision == "reject":
+        if figures.decision == "reject" and figures.to_go:
             said.append(_("A rejection number is reached, so the rest of the sample cannot save the lot."))
+        elif figures.decision == "reject":
+            said.append(_("The sample is complete and a rejection number is reached."))
         else:
             if figures.to_go:
                 said.append(ngettext("%(num)s part to go.", "%(num)s parts to go.", figures.to_go))
@@ -243,15 +245,22 @@ def _facts(lot: Lot) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value]
 
 
+def plan_row(severity: str, plan: Plan) -> SimpleNamespace:
+    """What one severity is held against."""
+    return SimpleNamespace(
+        severity=_(SEVERITY_WORDS[severity]),
+        limit=limit_words(plan.limit),
+        letter=plan.letter,
+        n=number(plan.n),
+        every_part=plan.every_part,
+        ac=plan.ac,
+        re=plan.re,
+    )
+
+
 def _row(row: Row) -> SimpleNamespace:
     return SimpleNamespace(
-        severity=_(SEVERITY_WORDS[row.severity]),
-        limit=limit_words(row.plan.limit),
-        letter=row.plan.letter,
-        n=number(row.plan.n),
-        every_part=row.plan.every_part,
-        ac=row.plan.ac,
-        re=row.plan.re,
+        **vars(plan_row(row.severity, row.plan)),
         found=row.found,
         beyond=row.beyond,
         look={"open": "review"}.get(row.state, row.state),
@@ -291,7 +300,9 @@ def _event(event: Event) -> SimpleNamespace:
 # --- the p-chart ------------------------------------------------------------------------------------
 
 WIDTH, HEIGHT = 760, 300
-LEFT, RIGHT, TOP, BOTTOM = 64, 14, 14, 34  # room for the axes
+LEFT, RIGHT, TOP, BOTTOM = 64, 14, 14, 46  # room for the axes
+MOST_NAMES = 7  # lots named below the chart: so many have room for their numbers
+NAME_LENGTH = 12  # characters of a number that have room there
 
 
 @dataclass(frozen=True)
@@ -309,6 +320,7 @@ class ChartView:
     path: str
     dots: list[SimpleNamespace]
     ticks: list[SimpleNamespace]
+    bottom: int
     sentences: list[str]
 
     @classmethod
@@ -321,6 +333,8 @@ class ChartView:
 
         def x(index: int) -> float:
             return round(LEFT + (index + 0.5) * step, 1)
+
+        named = _named(len(chart.points))
 
         def steps(levels: Sequence[float]) -> str:
             """A limit is level for one lot, then jumps to the next."""
@@ -347,7 +361,9 @@ class ChartView:
                     lot_id=point.lot.lot_id,
                     number=point.lot.number,
                     closed_text=spoken_time(point.lot.closed_at),
+                    name=_short(point.lot.number) if index in named else "",
                     n=number(point.lot.n),
+                    undecided=point.lot.undecided,
                     nonconforming=number(point.lot.nonconforming),
                     share=percent(point.share),
                     lower=percent(point.lower),
@@ -359,8 +375,20 @@ class ChartView:
                 for index, point in enumerate(chart.points)
             ],
             ticks=[SimpleNamespace(y=y(top * part / 4), text=percent(top * part / 4)) for part in range(5)],
+            bottom=HEIGHT - BOTTOM,
             sentences=_chart_words(chart),
         )
+
+
+def _named(count: int) -> set[int]:
+    """Which of ``count`` lots are named below the chart: first, last, and some evenly between."""
+    if count <= MOST_NAMES:
+        return set(range(count))
+    return {round(index * (count - 1) / (MOST_NAMES - 1)) for index in range(MOST_NAMES)}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= NAME_LENGTH else f"{text[: NAME_LENGTH - 1]}…"
 
 
 def _chart_words(chart: PChart) -> list[str]:
@@ -388,6 +416,14 @@ def _chart_words(chart: PChart) -> list[str]:
         )
     else:
         said.append(_("No lot lies outside its limits."))
+    if left_out := sum(point.lot.undecided for point in chart.points):
+        said.append(
+            ngettext(
+                "n counts decided parts only; %(num)s part still undecided at the closing is left out.",
+                "n counts decided parts only; %(num)s parts still undecided at the closing are left out.",
+                left_out,
+            )
+        )
     return said
 
 

@@ -117,6 +117,7 @@ def trend() -> Response:
                 "closed_at": point.lot.closed_at.isoformat(),
                 "n": point.lot.n,
                 "nonconforming": point.lot.nonconforming,
+                "undecided": point.lot.undecided,
                 "share": point.share,
                 "lower": point.lower,
                 "upper": point.upper,
