@@ -271,7 +271,8 @@ def test_the_trend_names_its_lots_and_says_what_n_leaves_out(client: FlaskClient
     page = client.get("/lots/trend?part=Axis").text
     assert page.count('class="tick"') == 9
     named = re.findall(r'text-anchor="middle">([^<]+)<title>([^<]+)</title>', page)
-    assert len(named) == 7 and named[0] == ("Axis-0", "Axis-0")
+    assert [full[:6] for _, full in named] == ["Axis-0", "Axis-2", "Axis-4", "Axis-6", "Axis-8"]
+    assert named[0] == ("Axis-0", "Axis-0")
     assert named[-1] == ("Axis-8-with…", "Axis-8-with-a-long-tail")
     assert "n counts decided parts only; 9 parts still undecided" in page and "+1 undecided" in page
     chart = client.get("/api/v1/lots/trend?part=Axis").json

@@ -402,6 +402,7 @@ def _parts(assessment: Assessment, record: Callable[[str], Record]) -> list[Flow
     title = _("Parts, nonconforming and undecided first (%(num)s)", num=number(len(ordered)))
     story: list[Flowable] = [
         CondPageBreak(2 * PICTURE_HEIGHT), heading(title), Spacer(1, 2 * mm), *gone,
+        Spacer(1, 2 * mm if gone else 0),
         part_pictures(some, record, "original", COLUMNS, PICTURE_HEIGHT),
     ]  # fmt: skip
     if more := ordered[MAX_PICTURES:]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from types import SimpleNamespace
 from typing import Any
 
@@ -301,8 +302,8 @@ def _event(event: Event) -> SimpleNamespace:
 
 WIDTH, HEIGHT = 760, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 14, 14, 46  # room for the axes
-MOST_NAMES = 7  # lots named below the chart: so many have room for their numbers
-NAME_LENGTH = 12  # characters of a number that have room there
+NAME_LENGTH = 12  # characters of a lot's number below the chart
+NAME_WIDTH = 92  # room for so many
 
 
 @dataclass(frozen=True)
@@ -334,7 +335,7 @@ class ChartView:
         def x(index: int) -> float:
             return round(LEFT + (index + 0.5) * step, 1)
 
-        named = _named(len(chart.points))
+        named = _named(len(chart.points), max(1, ceil(NAME_WIDTH / step)))
 
         def steps(levels: Sequence[float]) -> str:
             """A limit is level for one lot, then jumps to the next."""
@@ -380,11 +381,10 @@ class ChartView:
         )
 
 
-def _named(count: int) -> set[int]:
-    """Which of ``count`` lots are named below the chart: first, last, and some evenly between."""
-    if count <= MOST_NAMES:
-        return set(range(count))
-    return {round(index * (count - 1) / (MOST_NAMES - 1)) for index in range(MOST_NAMES)}
+def _named(count: int, apart: int) -> set[int]:
+    """Which of ``count`` lots are named below the chart: first, last, and every so many between."""
+    last = count - 1
+    return {0, last, *range(0, last - apart + 1, apart)}
 
 
 def _short(text: str) -> str:
