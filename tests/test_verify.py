@@ -134,6 +134,10 @@ CHANGES = {
         "UPDATE catalogue SET final_verdict = 'unknown' WHERE number LIKE '%2'",
         "000002 is listed with something else than was filed: answer that counts.",
     ),
+    "what counts without an answer": (
+        "UPDATE catalogue SET final_verdict = 'unknown', undecided = 1 WHERE number LIKE '%3'",
+        "000003 is listed with something else than was filed: final verdict, undecided.",
+    ),
     "the class that counts": (
         "UPDATE catalogue SET final_class = 'MT_Fray' WHERE number LIKE '%2'",
         "000002 is listed with something else than was filed: answer that counts.",

@@ -31,16 +31,18 @@ def catalogue_row(row: InspectionRow, at: int) -> CatalogueRow:
     """What is searched of ``row``."""
     model = searched(row.data)
     return CatalogueRow(
-        at=at,
-        number=row.number,
-        id=row.id,
-        review_state="none",
-        final_verdict=model["verdict"],
-        final_class=model["predicted_class"],
-        disposition="",
-        undecided=model["verdict"] in UNDECIDED,
-        **model,
+        at=at, number=row.number, id=row.id, review_state="none", **model, **unanswered(model)
     )
+
+
+def unanswered(model: dict[str, Any]) -> dict[str, Any]:
+    """What counts as long as no person has answered; ``model`` as :func:`searched` gives it."""
+    return {
+        "final_verdict": model["verdict"],
+        "final_class": model["predicted_class"],
+        "disposition": "",
+        "undecided": model["verdict"] in UNDECIDED,
+    }
 
 
 def searched(data: dict[str, Any]) -> dict[str, Any]:

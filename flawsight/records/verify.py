@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session, aliased
 from flawsight.errors import FlawsightError
 from flawsight.records import links
 from flawsight.records.as_stored import CHUNK, JSON, moment, named, raw
-from flawsight.records.catalogue import UNDECIDED, searched
+from flawsight.records.catalogue import searched, unanswered
 from flawsight.records.findings import (
     ANSWER,
     DISPOSITION,
@@ -67,11 +67,6 @@ _GOLDEN: dict[str, tuple[Any, tuple[str, ...]]] = {
     )),
     "check": (CheckRow, ("id", "by", "fingerprint", "passed", "result")),
 }  # fmt: skip
-# Columns of the line in the history that repeat the answer, and columns that are read as they are stored.
-SEARCHED = (
-    "verdict", "predicted_class", "model", "confidence", "certainty", "part_number", "lot", "serial", "name",
-    "inspector", "station",
-)  # fmt: skip
 _HEAD = re.compile(r"\s*(\d{1,15})\s*[:\s]\s*([0-9a-f]{64})\s*", re.IGNORECASE)
 
 
@@ -264,7 +259,7 @@ def _rows_of(session: Session, chunk: Sequence[Any]) -> dict[tuple[str, str], An
     if refs := wanted.get("inspection"):
         columns = [
             *raw(InspectionRow, ("id", "number", "created_at", "image_sha256", "data", "record_sha256")),
-            *(getattr(CatalogueRow, name).label(f"listed_{name}") for name in (*SEARCHED, "number")),
+            *(column.label(f"listed_{column.key}") for column in CatalogueRow.__table__.c),
         ]
         query = select(*columns).outerjoin(CatalogueRow, CatalogueRow.id == InspectionRow.id)
         for row in session.execute(query.where(InspectionRow.id.in_(refs))):
@@ -348,8 +343,10 @@ def _check_inspection(link: Any, content: dict[str, Any], row: Any) -> Iterator[
     if wrong:
         yield Finding("altered", link.seq, {**what, "how": ", ".join(wrong)})
         return
-    listed = {name: getattr(row, f"listed_{name}") for name in (*SEARCHED, "number")}
     filed = {**searched(data), "number": row.number}
+    if row.listed_review_state == "none":  # else what counts is held against the answers
+        filed |= unanswered(filed)
+    listed = {name: getattr(row, f"listed_{name}") for name in filed}
     if listed["number"] is None:
         yield Finding("unlisted", link.seq, what)
     elif differs := [name.replace("_", " ") for name in listed if listed[name] != filed[name]]:
@@ -447,20 +444,17 @@ def _inserted_golden(session: Session, walk: _Walk) -> Iterator[Finding]:
 
 
 def _answers_that_count(session: Session) -> Iterator[Finding]:
-    """Lines of the history that say otherwise than a person's latest answer, or without one the model."""
+    """Lines of the history that say otherwise than a person's latest answer."""
     newest = select(func.max(ReviewRow.id)).group_by(ReviewRow.inspection_id)
     latest = aliased(ReviewRow)
     line = CatalogueRow
     checked = {
         STATE: or_(
             func.coalesce(latest.state, "none") != line.review_state,
-            and_(latest.id.is_(None), line.verdict.in_(UNDECIDED)) != line.undecided,
+            and_(latest.id.is_not(None), line.undecided),
         ),
-        FINAL: or_(
-            func.coalesce(latest.verdict, line.verdict) != line.final_verdict,
-            func.coalesce(latest.class_id, line.predicted_class) != line.final_class,
-        ),
-        DISPOSITION: func.coalesce(latest.disposition, "") != line.disposition,
+        FINAL: or_(latest.verdict != line.final_verdict, latest.class_id != line.final_class),
+        DISPOSITION: latest.disposition != line.disposition,
     }
     differs = (
         select(line.number, *checked.values())

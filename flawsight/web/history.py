@@ -316,13 +316,13 @@ def parse(args: Mapping[str, str]) -> tuple[Filter, str, dict[str, Key]]:
         part_number=args.get("part", "").strip(),
         lot=args.get("lot", "").strip(),
         class_id=args.get("class", ""),
-        verdict=_one_of(args, "verdict", VERDICTS),
+        verdict=one_of(args, "verdict", VERDICTS),
         confidence_from=low,
         confidence_to=high,
-        review=_one_of(args, "review", REVIEW_STATES),
+        review=one_of(args, "review", REVIEW_STATES),
         model=args.get("model", ""),
-        final=_one_of(args, "final", VERDICTS),
-        disposition=_one_of(args, "disposition", tuple(DISPOSITIONS)),
+        final=one_of(args, "final", VERDICTS),
+        disposition=one_of(args, "disposition", tuple(DISPOSITIONS)),
         inspector=args.get("inspector", "").strip(),
         station=args.get("station", "").strip(),
     )
@@ -471,13 +471,18 @@ def _share(args: Mapping[str, str], name: str) -> float | None:
     return share
 
 
-def _one_of(
+def one_of(
     args: Mapping[str, str], name: str, allowed: tuple[str, ...], wrong: type[FlawsightError] = BadFilter
 ) -> str:
+    """The value ``name`` if it is one of ``allowed``; empty if it is not said.
+
+    Raises:
+        wrong: it is another.
+    """
     value = args.get(name, "")
     if value and value not in allowed:
         raise wrong(
-            "%(value)r is no value for '%(name)s'. Choose one of: %(known)s.",
+            marked("%(value)r is no value for '%(name)s'. Choose one of: %(known)s."),
             value=value,
             name=name,
             known=", ".join(allowed),
@@ -497,11 +502,11 @@ def _rule(values: Mapping[str, str], wrong: type[FlawsightError] = BadFilter) ->
     days = values.get("days", "")
     if not (days.isascii() and days.isdigit() and len(days) < 10 and int(days) <= LONGEST_RULE):
         raise wrong(
-            "%(days)r is no number of days. Write a whole number from 0 to %(longest_rule)s.",
+            marked("%(days)r is no number of days. Write a whole number from 0 to %(longest_rule)s."),
             days=days,
             longest_rule=LONGEST_RULE,
         )
-    which = _one_of(values, "which", ("accepted", "all"), wrong) or "accepted"
+    which = one_of(values, "which", ("accepted", "all"), wrong) or "accepted"
     return Rule(int(days), only_accepted=which == "accepted")
 
 

@@ -28,7 +28,7 @@ from flawsight.records.search import Entry, Filter, History
 from flawsight.taxonomy import describe, load_taxonomy
 from flawsight.web.auth import current_user, requires
 from flawsight.web.bench import remember, remembered
-from flawsight.web.history import BadFilter, entry_json, filter_said, json_object, known_only, parse
+from flawsight.web.history import entry_json, filter_said, json_object, known_only, one_of, parse
 from flawsight.web.security import csrf
 from flawsight.web.service import service
 from flawsight.web.view import ResultView, ReviewView, badge_word, headline
@@ -130,14 +130,7 @@ def create(inspection_id: str) -> Response:
 def queue_for_programs() -> Response:
     """What nobody has answered, least certain first; ``show=undecided``: what the model left to a person."""
     known_only(request.args, "show")
-    kind = request.args.get("show") or "all"
-    if kind not in QUEUES:
-        raise BadFilter(
-            "%(value)r is no value for '%(name)s'. Choose one of: %(known)s.",
-            value=kind,
-            name="show",
-            known=", ".join(QUEUES),
-        )
+    kind = one_of(request.args, "show", tuple(QUEUES)) or "all"
     return jsonify(inspections=[entry_json(entry) for entry in Reviews(service().store).queue(kind, QUEUE)])
 
 
