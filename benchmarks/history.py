@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 
 from flawsight.records import Store
-from flawsight.records.catalogue import certainty, microseconds, moment
+from flawsight.records.catalogue import UNDECIDED, certainty, microseconds, moment
 from flawsight.records.search import ORDERS, Filter, History
 
 LIMIT_MS = 200.0
@@ -31,6 +31,8 @@ CLASSES = {
     "MT_Free": 45, "DAGM_Free": 25, "PCB_Free": 12, "MT_Crack": 4, "MT_Blowhole": 4, "MT_Fray": 2,
     "PCB_open": 3, "PCB_short": 3, "DAGM_Class8": 1.9, "DAGM_Class3": 0.1,
 }  # fmt: skip
+INSPECTORS = ("A. Kern", "B. Roth", "C. Lenz", "D. Wolf", "E. Haas")
+DISPOSITIONS = ("", "use_as_is", "rework", "repair", "scrap", "return")
 MODELS = {"flawsight-unified 1.0.0": 60, "flawsight-unified 1.1.0": 39, "flawsight-trial 0.9.0": 1}
 
 
@@ -50,17 +52,27 @@ def lines(count: int, seed: int) -> Iterator[tuple[tuple[object, ...], tuple[obj
         record_id, number = f"{index:032x}", f"INSP-{moment(at).year}-{index:06d}"
         part, lot = f"PN-{draw.randrange(400):04d}", f"L{index // 500:06d}"  # a lot is inspected in one go
         serial, name = f"SN{draw.randrange(10**9):09d}", f"IMG_{index:07d}.jpg"
+        inspector, station = draw.choice(INSPECTORS), f"Bench {1 + draw.randrange(3)}"
         data = {
             "image": {"name": name}, "verdict": verdict, "predicted_class": class_id,
             "confidence": sure, "defect_probability": defect,
-            "context": {"part_number": part, "lot": lot, "serial": serial}, "filler": "x" * 1500,
+            "context": {
+                "part_number": part, "lot": lot, "serial": serial, "inspector": inspector, "station": station,
+            },
+            "filler": "x" * 1500,
         }  # fmt: skip
         review = "none" if draw.random() < 0.95 else draw.choice(["confirmed", "confirmed", "corrected"])
+        final, disposition = verdict, ""
+        if review != "none":
+            overruled = "accept" if verdict == "reject" else "reject"
+            final = overruled if review == "corrected" or verdict == "review" else verdict
+            disposition = draw.choice(DISPOSITIONS) if final == "reject" else ""
         yield (
             (record_id, number, str(moment(at).replace(tzinfo=None)), verdict, class_id, "0" * 64,
              json.dumps(data), "{}", "0" * 64),
             (at, verdict, class_id, model, review, sure, certainty(verdict, defect), part, lot, serial,
-             name, number, record_id),
+             name, number, record_id, inspector, station, final, class_id, disposition,
+             review == "none" and verdict in UNDECIDED),
         )  # fmt: skip
 
 
@@ -77,7 +89,7 @@ def seed(database: Path, count: int, number: int = 0) -> None:
         connection.execute("PRAGMA cache_size = -500000")
         for first, second in lines(count, number):
             connection.execute(f"INSERT INTO inspections VALUES ({','.join('?' * 9)})", first)
-            connection.execute(f"INSERT INTO catalogue VALUES ({','.join('?' * 13)})", second)
+            connection.execute(f"INSERT INTO catalogue VALUES ({','.join('?' * 19)})", second)
 
 
 def filters() -> dict[str, Filter]:
@@ -105,6 +117,12 @@ def filters() -> dict[str, Filter]:
         "text: a serial number": Filter(text="sn0000"),
         "text: everything": Filter(text="IMG"),
         "text: nothing": Filter(text="zebra"),
+        "text: a running number": Filter(text="000123"),
+        "final accept": Filter(final="accept"),
+        "final reject": Filter(final="reject"),
+        "scrapped": Filter(disposition="scrap"),
+        "inspector": Filter(inspector="a. kern"),
+        "station": Filter(station="Bench 1"),
     }
     together = {
         "class and verdict": Filter(class_id="MT_Crack", verdict="reject"),
@@ -122,6 +140,14 @@ def filters() -> dict[str, Filter]:
         "text and class": Filter(text="PN-01", class_id="PCB_open"),
         "accept under 70 %, which is none": Filter(verdict="accept", confidence_to=0.69),
         "confirmed unknowns": Filter(verdict="unknown", review="confirmed"),
+        "rejects that were accepted": Filter(verdict="reject", final="accept"),
+        "accepted and scrapped, which is none": Filter(final="accept", disposition="scrap"),
+        "class and final verdict that never meet": Filter(
+            class_id="MT_Free", final="review", review="confirmed"
+        ),
+        "inspector, station, class": Filter(inspector="B. Roth", station="Bench 2", class_id="MT_Crack"),
+        "inspector and final reject": Filter(inspector="B. Roth", final="reject"),
+        "final accept under 70 %": Filter(final="accept", confidence_to=0.69),
     }
     return {**alone, **together}
 

@@ -9,6 +9,7 @@ const device = document.getElementById("device");
 const flash = document.getElementById("flash");
 const problem = document.getElementById("camera-problem");
 const continuous = document.getElementById("continuous");
+const samePart = document.getElementById("same-part");
 const shots = document.getElementById("shots");
 const titles = JSON.parse(camera.dataset.titles);
 const TRIGGERS = new Set([" ", "Enter", "PageDown"]);
@@ -67,6 +68,7 @@ async function inspect(file) {
   try {
     const answer = await inspectFile(file, camera.dataset.api);
     line.done(answer);
+    if (!samePart.checked) forgetSerial();
     flash.textContent = `${verdictWord(answer)}: ${titles[answer.predicted_class] ?? answer.predicted_class}`;
     flash.classList.add(answer.verdict);
     if (!continuous.checked) window.location.assign(answer.links.page);

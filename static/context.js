@@ -9,9 +9,19 @@ function partContext() {
   return contextFields.filter((field) => field.value.trim()).map((field) => [field.name, field.value.trim()]);
 }
 
-contextBox.addEventListener("change", () => {
+function sayContext() {
   document.getElementById("context-now").textContent =
     partContext().map((pair) => pair[1]).join(" · ") || contextBox.dataset.empty;
+}
+
+/** Forget the serial number: it belongs to the part that was just inspected. */
+function forgetSerial() {
+  serialField.value = "";
+  sayContext();
+}
+
+contextBox.addEventListener("change", () => {
+  sayContext();
   tellLot();
   const body = new FormData();
   for (const [name, value] of partContext()) body.append(name, value);
@@ -25,6 +35,7 @@ const LOT_EVERY_MS = 10_000; // somebody else may close it while this page is op
 const lotNote = document.getElementById("lot-note");
 const lotField = contextFields.find((field) => field.name === "lot");
 const partField = contextFields.find((field) => field.name === "part_number");
+const serialField = contextFields.find((field) => field.name === "serial");
 let lotAsked = 0;
 
 async function tellLot() {

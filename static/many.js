@@ -17,9 +17,28 @@ let running = null; // what cancels the photos that are being sent
 let photos = []; // of the list: file, line, outcome ("" before there is one) and number, once it is filed
 let counts = {}; // of outcomes
 
-function inspectMany(files, form) {
+/** What is said about every photo of a batch: one serial number makes them pictures of one part, so that is asked. */
+async function contextOfMany(files) {
+  const said = partContext();
+  const serial = serialField.value.trim();
+  if (!serial) return said;
+  const asking = document.getElementById("one-part");
+  const many = { count: files.length, serial };
+  document.getElementById("one-part-title").textContent = filled(manyTexts.onePart, many);
+  document.getElementById("one-part-yes").textContent = filled(manyTexts.onePartYes, many);
+  asking.returnValue = "";
+  asking.showModal();
+  await new Promise((resolve) => { asking.addEventListener("close", resolve, { once: true }); });
+  if (asking.returnValue === "one") return said;
+  return asking.returnValue === "each" ? said.filter(([name]) => name !== "serial") : null;
+}
+
+async function inspectMany(files, form) {
+  const context = await contextOfMany(files);
+  if (!context) return; // taken back: the photos and the serial number stay
+  forgetSerial();
   const titles = JSON.parse(form.dataset.titles);
-  photos = files.map((file) => ({ file, line: resultLine(file, titles), outcome: "", number: "" }));
+  photos = files.map((file) => ({ file, context, line: resultLine(file, titles), outcome: "", number: "" }));
   counts = { "": photos.length };
   batchLines.replaceChildren(...photos.map((photo) => photo.line.line));
   batchBar.max = photos.length;
@@ -78,7 +97,7 @@ async function inspectOne(photo, form, signal) {
     signal.throwIfAborted();
     if (photo.file.size > Number(form.dataset.maxBytes)) throw new Error(manyTexts.tooLarge);
     photo.line.working();
-    const answer = await inspectFile(photo.file, form.dataset.api, signal);
+    const answer = await inspectFile(photo.file, form.dataset.api, signal, photo.context);
     photo.number = answer.number;
     photo.line.done(answer);
     settle(photo, answer.verdict);

@@ -21,13 +21,16 @@ let selected = -1;
 let drag = null;
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, Math.round(value)));
-const titleOf = (id) => [...classes.options].find((option) => option.value === id)?.text ?? id;
+const titleOf = (id) => (id ? [...classes.options].find((option) => option.value === id)?.text ?? id : reviewTexts.noClass);
 const isDefect = (option) => option?.dataset.defect === "1";
 
-/** The class a new box gets: the one chosen, if it is a defect, else the likeliest defect. */
+/** The model's own answer among the classes. */
+const modelsOwn = [...classes.options].find((option) => option.value === classes.dataset.model);
+
+/** The class a new box gets: the one chosen, if it is a defect, else the model's; none before a person has said it. */
 function classOfNew() {
   if (isDefect(classes.selectedOptions[0])) return classes.value;
-  return [...classes.options].find(isDefect)?.value ?? classes.value;
+  return isDefect(modelsOwn) ? modelsOwn.value : "";
 }
 
 function element(name, attributes, parent) {
@@ -77,6 +80,7 @@ function listBoxes() {
     const line = document.createElement("li");
     const kind = document.createElement("select");
     kind.setAttribute("aria-label", filled(reviewTexts.classOf, { number: index + 1 }));
+    if (!box.class) kind.append(new Option(reviewTexts.chooseDefect, "", false, true));
     for (const option of [...classes.options].filter(isDefect)) kind.append(new Option(option.text, option.value, false, option.value === box.class));
     kind.addEventListener("change", () => { box.class = kind.value; selected = index; draw(); });
     line.append(kind);
@@ -132,12 +136,17 @@ function choose(verdict) {
   fitClass(verdict);
 }
 
-/** A class that goes with the verdict: the likeliest one, since the list is in that order. */
+/**
+ * A class that goes with the verdict. A good part may get the likeliest good class of its kind; a defect is only
+ * ever that of the model's own answer, else a person has to choose it.
+ */
 function fitClass(verdict) {
-  if (verdict === "unknown" || isDefect(classes.selectedOptions[0]) === (verdict === "reject")) return;
-  const family = (option) => option.parentElement.label;
-  const fitting = [...classes.options].find((option) => isDefect(option) === (verdict === "reject"));
-  if (fitting && family(fitting)) classes.value = fitting.value;
+  const fits = (option) => Boolean(option?.value) && (verdict === "unknown" || isDefect(option) === (verdict === "reject"));
+  classes.options[0].text = verdict === "reject" ? reviewTexts.chooseDefect : reviewTexts.chooseClass;
+  if (fits(classes.selectedOptions[0])) return;
+  const good = verdict === "accept" ? [...classes.options].filter(fits) : [];
+  const kin = good.find((option) => option.dataset.family === modelsOwn?.dataset.family) ?? good[0];
+  classes.value = (fits(modelsOwn) ? modelsOwn : kin)?.value ?? "";
 }
 
 function place(event) {
@@ -235,12 +244,12 @@ for (const radio of form.querySelectorAll("input[name=verdict]")) {
   radio.addEventListener("change", () => fitClass(radio.value));
 }
 classes.addEventListener("change", () => {
-  // Boxes of the class before are of the new one, unless it is none of a defect.
+  // Boxes of the class before, or of none yet, are of the new one, unless it is none of a defect.
   if (isDefect(classes.selectedOptions[0])) {
     const one = new Set(boxes.map((box) => box.class)).size < 2;
-    if (one) boxes.forEach((box) => { box.class = classes.value; });
+    for (const box of boxes) if (one || !box.class) box.class = classes.value;
     choose("reject");
-  } else {
+  } else if (classes.value) {
     choose("accept");
   }
   draw();

@@ -4,11 +4,11 @@
 const sendTexts = textsOf("send-texts");
 const TRIES = 6; // a busy server says when to come again
 
-/** What is sent with a file: the part and the product on the bench. */
-function inspectionForm(file) {
+/** What is sent with a file: the part, as `context` says it, and the product on the bench. */
+function inspectionForm(file, context = partContext()) {
   const body = new FormData();
   body.append("file", file, file.name);
-  for (const [name, value] of partContext()) body.append(name, value);
+  for (const [name, value] of context) body.append(name, value);
   const product = document.getElementById("product");
   if (product) body.append("product", product.value);
   return body;
@@ -18,9 +18,9 @@ function inspectionForm(file) {
  * The inspection of a file as JSON. Throws an Error whose message is for people.
  * `signal` ends the waiting for a busy server; what was sent is waited for, since it is filed.
  */
-async function inspectFile(file, address, signal) {
+async function inspectFile(file, address, signal, context = partContext()) {
   for (let left = TRIES; ; left -= 1) {
-    const body = inspectionForm(file);
+    const body = inspectionForm(file, context);
     let response;
     try {
       response = await fetch(address, { method: "POST", body });

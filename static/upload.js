@@ -85,6 +85,7 @@ function upload(event) {
   };
   request.onload = () => {
     if (request.status === 201) {
+      forgetSerial();
       window.location.assign(request.response.links.page);
       return;
     }

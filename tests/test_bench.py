@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
@@ -47,8 +48,18 @@ def test_the_form_is_filled_in_again_next_time(client: FlaskClient) -> None:
     fields = {**PART, "csrf_token": token(client)}
     post_file(client, "/inspections", encoded(cracked()), "part.png", **fields)
     page = client.get("/").text
-    for value in PART.values():
-        assert f'value="{value}"' in page
+    for key, value in PART.items():
+        assert (f'value="{value}"' in page) == (key != "serial"), key
+
+
+def test_a_serial_number_is_never_carried_to_the_next_part(client: FlaskClient) -> None:
+    client.post("/bench/context", data={"csrf_token": token(client), "lot": "L9", "serial": "SER-1"})
+    assert "SER-1" not in client.get("/").text and 'value="L9"' in client.get("/bench/camera").text
+    client.set_cookie(
+        "flawsight_bench", quote('{"serial":"SER-2","lot":"L9"}')
+    )  # as earlier versions kept it
+    page = client.get("/").text
+    assert "SER-2" not in page and 'value="L9"' in page
 
 
 def test_a_change_is_remembered_at_once_and_an_emptied_field_too(client: FlaskClient) -> None:
@@ -59,12 +70,25 @@ def test_a_change_is_remembered_at_once_and_an_emptied_field_too(client: FlaskCl
     assert 'value="L9"' not in client.get("/").text
 
 
-def test_control_signs_and_endless_text_are_cut(client: FlaskClient) -> None:
-    sent = post_file(
-        client, "/api/v1/inspections", encoded(cracked()), "part.png", lot="A\x00\nB", serial="9" * 500
-    )
-    assert sent.json is not None
-    assert sent.json["context"] == {"lot": "AB", "serial": "9" * 80}
+def test_control_signs_are_left_out(client: FlaskClient) -> None:
+    sent = post_file(client, "/api/v1/inspections", encoded(cracked()), "part.png", lot="A\x00\nB")
+    assert sent.json is not None and sent.json["context"] == {"lot": "AB"}
+
+
+@pytest.mark.parametrize("field", PART)
+def test_a_text_that_is_too_long_is_refused_and_never_cut(
+    client: FlaskClient, store: Store, field: str
+) -> None:
+    fits = post_file(client, "/api/v1/inspections", encoded(cracked()), "a.png", **{field: " " + "9" * 80})
+    assert fits.status_code == 201 and fits.json is not None and fits.json["context"] == {field: "9" * 80}
+    sent = post_file(client, "/api/v1/inspections", encoded(cracked()), "a.png", **{field: "9" * 81})
+    assert sent.status_code == 400 and sent.json is not None and sent.json["code"] == "bad_context"
+    assert sent.json["detail"] == f"'{field}' has 81 characters. Shorten it to 80."
+    form = {"csrf_token": token(client), field: "9" * 200}
+    page = post_file(client, "/inspections", encoded(cracked()), "a.png", **form)
+    assert page.status_code == 400 and "has 200 characters. Shorten it to 80." in page.text
+    assert client.post("/bench/context", data=form).status_code == 400
+    assert store.count() == 1
 
 
 @pytest.mark.parametrize("value", ["", "nonsense", "%5B1%5D", "%7B%22lot%22%3A%7B%7D%7D", "%22"])

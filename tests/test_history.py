@@ -7,28 +7,41 @@ import json
 import re
 import sqlite3
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from factories import make_inspection, make_pictures
 from flask.testing import FlaskClient
+from sqlalchemy import Connection, event, text
 from web_client import token
 
 from flawsight.inspection.result import VERDICTS
 from flawsight.records import Store
+from flawsight.records.assessment import Taken
 from flawsight.records.catalogue import moment
-from flawsight.records.retention import Retention, Rule
-from flawsight.records.reviews import Answer, Reviews
+from flawsight.records.lot import Terms
+from flawsight.records.lots import Lots
+from flawsight.records.retention import Preview, Retention, Rule
+from flawsight.records.reviews import QUEUES, Answer, Reviews
 from flawsight.records.search import ORDERS, Filter, History
+from flawsight.records.store import MIGRATIONS
 from flawsight.records.tables import CatalogueRow
+from flawsight.records.verify import verify
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import history as benchmark
 
 CLASSES = {"accept": "MT_Free", "reject": "MT_Crack", "review": "PCB_open", "unknown": "MT_Fray"}
+
+
+ACCEPTED = Answer("A. Kern", "accept", "MT_Free")
+SCRAPPED = Answer("B. Roth", "reject", "MT_Fray", disposition="scrap", rationale="=1+1\nTorn.")
 
 
 def file(
@@ -89,6 +102,100 @@ def test_every_filter_finds_its_own_and_nothing_else(store: Store) -> None:
         assert History(store).count(wanted) == len(expected), wanted
 
 
+def test_the_answer_that_counts_is_found_beside_that_of_the_model(store: Store) -> None:
+    unsure, good, plain = file(store, "review"), file(store, "accept"), file(store, "accept")
+    answer(store, unsure, SCRAPPED)
+    answer(store, unsure, ACCEPTED)  # the latest counts
+    answer(store, good, SCRAPPED)
+    for wanted, expected in [
+        (Filter(final="accept"), [plain, unsure]),
+        (Filter(final="review"), []),
+        (Filter(verdict="review"), [unsure]),
+        (Filter(final="reject"), [good]),
+        (Filter(verdict="accept", final="reject"), [good]),
+        (Filter(disposition="scrap"), [good]),
+        (Filter(class_id="MT_Free", final="accept"), [plain]),
+    ]:
+        assert numbers(store, wanted) == expected, wanted
+        assert History(store).count(wanted) == len(expected), wanted
+    entry = History(store).page(Filter(text=good)).entries[0]
+    assert (entry.verdict, entry.predicted_class) == ("accept", "MT_Free")
+    assert (entry.final_verdict, entry.final_class, entry.disposition) == ("reject", "MT_Fray", "scrap")
+
+
+def answer(store: Store, number: str, said: Answer) -> None:
+    Reviews(store).add(History(store).page(Filter(text=number)).entries[0].id, said)
+
+
+def test_inspector_and_station_are_filters(store: Store) -> None:
+    first = file(store, inspector="A. Kern", station="Bench 1")
+    second = file(store, inspector="B. Roth", station="Bench 1")
+    assert numbers(store, Filter(inspector="a. kern")) == [first]
+    assert numbers(store, Filter(station="bench 1")) == [second, first]
+    assert numbers(store, Filter(station="Bench 1", inspector="B. Roth")) == [second]
+
+
+def test_digits_find_the_running_number_of_every_year(store: Store) -> None:
+    first, second = file(store), file(store, serial="1000")
+    with store.transaction("write", write=True) as session:
+        session.execute(text("INSERT INTO numbers VALUES (2020, 7)"))
+        session.execute(
+            text("UPDATE catalogue SET number = 'INSP-2020-000002' WHERE number = :n"), {"n": first}
+        )
+    assert numbers(store, Filter(text="000002")) == [second, "INSP-2020-000002"]
+    assert numbers(store, Filter(text="2")) == [second, "INSP-2020-000002"]
+    assert numbers(store, Filter(text="1")) == [second]  # its serial number begins so
+    assert numbers(store, Filter(text="00002")) == [second, "INSP-2020-000002"]
+    for nothing in ("0", "٢", "9" * 20, "2."):
+        assert numbers(store, Filter(text=nothing)) == []
+
+
+def plans(store: Store, action: Callable[[], object]) -> list[list[str]]:
+    """How SQLite goes about each question that ``action`` asks of the catalogue."""
+    found: list[list[str]] = []
+
+    def explain(
+        connection: Connection, cursor: object, statement: str, values: tuple[object, ...], *_: object
+    ) -> None:
+        if "FROM catalogue" in statement:
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            steps = raw.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+            found.append([step[3] for step in steps])
+
+    event.listen(store._engine, "before_cursor_execute", explain)
+    action()
+    event.remove(store._engine, "before_cursor_execute", explain)
+    return found
+
+
+@pytest.mark.parametrize("name", benchmark.filters())
+def test_every_condition_is_counted_and_every_page_walked_along_an_index(
+    store: Store, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """At a million lines, a look at each of them or a sorting of many takes too long."""
+    wanted = benchmark.filters()[name]
+    for order in ORDERS:
+        *counts, _ = plans(store, lambda by=order: History(store).page(wanted, by))  # type: ignore[misc]
+        assert not [step for steps in counts for step in steps if step == "SCAN catalogue"], counts
+        with monkeypatch.context() as patch:
+            patch.setattr("flawsight.records.search.FEW", -1)  # as if all had many
+            *_, page = plans(store, lambda by=order: History(store).page(wanted, by))  # type: ignore[misc]
+        assert not [step for step in page if "TEMP B-TREE" in step], page
+
+
+@pytest.mark.parametrize("kind", QUEUES)
+def test_every_queue_is_walked_along_its_index(store: Store, kind: str) -> None:
+    benchmark.seed(store.database, 50)
+    reviews = Reviews(store)
+    for action in (
+        lambda: reviews.queue(kind), lambda: reviews.count_queue(kind),
+        lambda: reviews.neighbours(f"{3:032x}", kind),
+    ):  # fmt: skip
+        for steps in plans(store, action):
+            assert not [step for step in steps if step == "SCAN catalogue" or "TEMP B-TREE" in step], steps
+
+
 def test_every_order_and_filter_gives_each_line_once_whatever_leads(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +213,12 @@ def test_every_order_and_filter_gives_each_line_once_whatever_leads(
             Filter(class_id="MT_Free", verdict="accept"),
             Filter(text="IMG_00000", confidence_from=0.9),
             Filter(lot="L000001", review="none"),
+            Filter(final="reject"),
+            Filter(final="accept", verdict="reject"),
+            Filter(class_id="MT_Free", final="accept"),
+            Filter(final="accept", confidence_from=0.9),
+            Filter(disposition="scrap"),
+            Filter(inspector="B. ROTH", station="Bench 2"),
             Filter(since=everything[100].created_at, until=everything[400].created_at),
         ):
             matching = [entry for entry in everything if matches(entry, wanted)]
@@ -130,6 +243,10 @@ def matches(entry: object, wanted: Filter) -> bool:
         and wanted.class_id in ("", value["predicted_class"])
         and wanted.lot in ("", value["lot"])
         and wanted.review in ("", value["review_state"])
+        and wanted.final in ("", value["final_verdict"])
+        and wanted.disposition in ("", value["disposition"])
+        and wanted.inspector.lower() in ("", value["inspector"].lower())
+        and wanted.station in ("", value["station"])
         and value["name"].startswith(wanted.text)
         and value["confidence"] >= (wanted.confidence_from or 0)
         and (wanted.since is None or value["created_at"] >= wanted.since)
@@ -196,6 +313,28 @@ def test_a_history_from_before_the_catalogue_is_found_too(tmp_path: Path) -> Non
         }
 
 
+def test_a_history_from_before_final_verdicts_gets_them_from_what_people_answered(tmp_path: Path) -> None:
+    with closing(Store(tmp_path)) as store:
+        unsure, good = file(store, "review", inspector="A. Kern", station="Bench 3"), file(store, "accept")
+        answer(store, unsure, ACCEPTED)
+        answer(store, unsure, SCRAPPED)
+        unread = file(store, "unknown")
+        expected = History(store).page(Filter()).entries
+        engine = store._engine.execution_options(flawsight_write=True)
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.downgrade(config, "0007")
+        with closing(sqlite3.connect(store.database)) as database, database:
+            database.execute("UPDATE inspections SET data = '{' WHERE number = ?", [unread])
+    with closing(Store(tmp_path)) as store:
+        assert History(store).page(Filter()).entries == expected
+        assert numbers(store, Filter(final="reject", inspector="A. Kern", disposition="scrap")) == [unsure]
+        assert [entry.number for entry in Reviews(store).queue()] == [unread]
+        assert numbers(store, Filter(final="accept")) == [good]
+
+
 # --- retention ------------------------------------------------------------------------------------------
 
 
@@ -205,7 +344,8 @@ def test_a_rule_removes_what_is_old_and_accepted_and_says_so(store: Store) -> No
     newest = History(store).page(Filter()).entries[0]
     now = newest.created_at + timedelta(days=30)
     retention = Retention(store)
-    assert retention.count(Rule(30), now) == 1 and retention.count(Rule(30, only_accepted=False), now) == 2
+    assert retention.preview(Rule(30), now) == Preview(1, 0, 0, 0)
+    assert retention.preview(Rule(30, only_accepted=False), now) == Preview(2, 0, 0, 0)
     gone = History(store).page(Filter(text=old_good)).entries[0]
     done = retention.apply(Rule(30), "A. Kern", now)
     assert numbers(store) == [new_good, old_bad]
@@ -229,6 +369,41 @@ def test_a_rule_removes_more_than_one_batch_and_records_one_run(
     assert done.inspections == 5 and (done.first_number, done.last_number) == (filed[0], filed[-1])
     assert [deletion.inspections for deletion in Retention(store).log()] == [5]
     assert list(store.folder.iterdir()) == []
+
+
+def test_no_rule_takes_what_an_open_lot_is_to_be_decided_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flawsight.records.retention.BATCH", 2)
+    lots, limits = Lots(store), {"critical": "none", "major": "2.5", "unknown": "2.5", "minor": "4.0"}
+    closed = [lots.open(Terms(f"C-{index}", 3, "I", limits), "Olga") for index in range(2)]
+    lots.open(Terms("O-1", 3, "I", limits), "Olga")
+    for number in ("C-0", "C-1", "C-0", "O-1", "C-0", "O-1"):
+        file(store, lot=number)
+    plain, kept = file(store), numbers(store, Filter(lot="O-1"))
+    closed = [lots.close(lot.id, "withdraw", "Ines", "Recalled.") for lot in closed]
+    retention, now = Retention(store), moment(2**52)
+    assert retention.preview(Rule(0), now) == Preview(inspections=5, of_lots=4, lots=2, kept=2)
+    done = retention.apply(Rule(0), "Ada", now)
+    assert (done.inspections, done.last_number) == (5, plain) and numbers(store) == kept
+    assert retention.preview(Rule(0), now) == Preview(0, 0, 0, kept=2)
+    taken = [lots.assess(lot).deleted for lot in closed]
+    assert taken == [(Taken(3, "Ada", now),), (Taken(1, "Ada", now),)]
+    assert verify(store, files=False).ok
+
+
+def test_parts_that_were_deleted_before_that_was_recorded_are_missed_all_the_same(store: Store) -> None:
+    lots = Lots(store)
+    lot = lots.open(
+        Terms("L-1", 3, "I", {"critical": "none", "major": "2.5", "unknown": "2.5", "minor": "4.0"}), "Olga"
+    )
+    file(store, lot="L-1", serial="1"), file(store, lot="L-1", serial="2")
+    lot = lots.close(lot.id, "withdraw", "Ines", "Recalled.")
+    assert lots.assess(lot).deleted == ()
+    Retention(store).apply(Rule(0), "Ada", moment(2**52))
+    with store.transaction("write", write=True) as session:
+        session.execute(text("DELETE FROM lot_deletions"))
+    assert lots.assess(lot).deleted == (Taken(2),)
 
 
 def test_a_rule_that_finds_nothing_leaves_no_record(store: Store) -> None:
@@ -260,6 +435,49 @@ def test_the_page_shows_what_the_address_asks_for(client: FlaskClient, store: St
 
 def test_an_empty_history_says_what_to_do(client: FlaskClient) -> None:
     assert "Inspect a part" in client.get("/history").text
+
+
+def test_a_part_that_a_person_decided_shows_the_decision_and_what_the_model_said(
+    client: FlaskClient, store: Store
+) -> None:
+    number = file(store, "review")
+    page = client.get("/history").text
+    assert 'class="badge review"' in page and "A person decided" not in page
+    answer(store, number, SCRAPPED)
+    page = client.get("/history").text
+    assert 'class="badge reject"' in page and 'class="badge review"' not in page and "Fray" in page
+    assert "A person decided; the model said REVIEW." in page and "· Scrap" in page
+    assert number in client.get("/history?final=reject&disposition=scrap").text
+    assert number not in client.get("/history?final=review").text
+    listed = client.get("/api/v1/inspections?final=reject&verdict=review").json
+    assert listed is not None
+    [entry] = listed["inspections"]
+    assert (entry["verdict"], entry["final_verdict"], entry["disposition"]) == ("review", "reject", "scrap")
+
+
+@pytest.mark.parametrize(
+    ("query", "hint"),
+    [
+        ("from=2026-11-20&to=2026-11-19", "(2026-11-20) is later than"),
+        ("min=60&max=59.5", "(60 %) is above"),
+    ],
+)
+def test_ends_that_are_exchanged_are_said_to_be(client: FlaskClient, query: str, hint: str) -> None:
+    for address in (f"/history?{query}", f"/api/v1/inspections?{query}"):
+        answered = client.get(address)
+        assert answered.status_code == 400 and hint in answered.text
+    assert client.get("/history?from=2026-11-20&to=2026-11-20&min=60&max=60").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["inspections", "inspections/history.csv", "inspections/history.json", "reviews/queue", "lots",
+     "lots/trend", "retention", "retention/matching", "trust/agreement", "trust/drift"],
+)  # fmt: skip
+def test_a_parameter_that_a_program_misspelled_is_named(client: FlaskClient, address: str) -> None:
+    answered = client.get(f"/api/v1/{address}?verdikt=reject&days=1")
+    assert answered.status_code == 400 and answered.json is not None
+    assert answered.json["code"] == "bad_filter" and "'verdikt'. It takes: " in answered.json["detail"]
 
 
 def test_empty_fields_do_not_stay_in_the_address(client: FlaskClient) -> None:
@@ -389,6 +607,30 @@ def test_the_csv_holds_the_filtered_rows_and_no_formula(client: FlaskClient, sto
     assert client.get("/history/history.csv?q=zebra").status_code == 200
 
 
+def test_both_exports_hold_what_people_decided(
+    client: FlaskClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flawsight.web.history.CHUNK", 2)
+    plain, decided, _ = file(store, "accept"), file(store, "review"), file(store, "accept")
+    answer(store, decided, ACCEPTED)
+    answer(store, decided, SCRAPPED)
+    response = client.get("/api/v1/inspections/history.csv?order=oldest")
+    rows = {row["number"]: row for row in csv.DictReader(StringIO(response.data.decode("utf-8-sig")))}
+    assert list(rows[plain])[-9:] == [
+        "id", "review_state", "review_verdict", "review_class", "review_boxes", "reviewer", "reviewed_at",
+        "disposition", "rationale",
+    ]  # fmt: skip
+    assert list(rows[plain].values())[-8:] == ["none", "", "", "", "", "", "", ""]
+    said = rows[decided]
+    assert (said["verdict"], said["review_verdict"], said["review_class"]) == ("review", "reject", "MT_Fray")
+    assert (said["reviewer"], said["disposition"], said["review_boxes"]) == ("B. Roth", "scrap", "0")
+    assert said["rationale"] == "'=1+1\nTorn." and said["reviewed_at"].startswith("20")
+    found = json.loads(client.get("/history/history.json?order=oldest").data)["inspections"]
+    assert [len(one["reviews"]) for one in found] == [0, 2, 0]
+    assert [one["verdict"] for one in found[1]["reviews"]] == ["accept", "reject"]
+    assert found[1]["reviews"][1]["rationale"] == "=1+1\nTorn."
+
+
 def test_the_json_holds_whole_inspections(
     client: FlaskClient, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -410,6 +652,28 @@ def test_old_inspections_are_counted_before_they_are_deleted(client: FlaskClient
     assert numbers(store) == [kept]
     for days in ("-1", "x", "99999999999", ""):
         assert client.post("/history/retention", data={**form, "days": days}).status_code == 400
+
+
+def test_the_count_before_a_deletion_says_what_becomes_of_lots(client: FlaskClient, store: Store) -> None:
+    lots, limits = Lots(store), {"critical": "none", "major": "2.5", "unknown": "2.5", "minor": "4.0"}
+    for number in ("C-1", "O-1"):
+        lot = lots.open(Terms(number, 3, "I", limits), "Olga")
+        file(store, lot=number)
+        if number == "C-1":
+            lots.close(lot.id, "withdraw", "Ines", "Recalled.")
+    page = client.get("/history/retention").text
+    assert "What belongs to an open lot is never removed by a rule." in page
+    page = client.get("/history/retention?days=0&which=all").text
+    assert "1 inspection falls" in page and "1 more is old enough, but belongs to an open lot" in page
+    assert "Among them are parts of 1 closed lot: 1." in page
+    asked = client.get("/api/v1/retention/matching?days=0&which=all").json
+    assert asked == {
+        "days": 0, "which": "all", "inspections": 1, "in_closed_lots": 1, "closed_lots": 1,
+        "kept_in_open_lots": 1,
+    }  # fmt: skip
+    form = {"days": "0", "which": "all", "csrf_token": token(client)}
+    page = client.post("/history/retention", data=form, follow_redirects=True).text
+    assert "1 inspection was deleted" in page and "1 belongs to an open lot and stays" in page
 
 
 def test_thumbnails_are_made_once_and_kept(client: FlaskClient, store: Store) -> None:

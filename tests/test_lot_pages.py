@@ -16,7 +16,7 @@ from pypdf import PdfReader
 from web_client import close, encoded, post_file, surface, tiny_app, token
 
 from flawsight.records import Accounts, Store
-from flawsight.records.lot import Disposal, Lot, Terms
+from flawsight.records.lot import Disposal, Lot, LotFilter, Terms
 from flawsight.records.lots import Lots
 from flawsight.records.retention import Retention, Rule
 from flawsight.records.reviews import Answer, Reviews
@@ -110,6 +110,23 @@ def test_the_story_of_a_lot_from_the_form_to_the_disposition(client: FlaskClient
     assert "Story" not in client.get("/").text.split('id="open-lots"')[1].split("</datalist>")[0]
 
 
+def test_the_plan_is_shown_before_the_lot_is_opened(client: FlaskClient, lots: Lots) -> None:
+    before = lots.count(LotFilter())
+    assert "Say how large the lot is" in client.get("/lots/new").text
+    sent = {**FORM, "number": "", "limit_major": "0.65", "csrf_token": token(client)}
+    page = client.post("/lots/new", data=sent).text  # the button of a browser without scripts
+    assert 'value="P-7"' in page and 'value="0.65" selected' in page
+    part = client.get("/lots/plan?size=90&level=I&limit_major=0.65").text
+    assert "<html" not in part and part.strip() in page
+    row = re.search(r"Major<span[^>]*>AQL 0.65 · letter F</span>(.*)", part)
+    assert row and re.findall(r'"number">(\d+)', row[1]) == ["20", "0", "1"]
+    assert "20 parts of the lot are to be inspected." in part
+    assert "A lot has 1 to" in client.get("/lots/plan?size=0").text
+    assert "whole number of parts" in client.get("/lots/plan?size=many").text
+    assert "no AQL &#39;3&#39;" in client.get("/lots/plan?size=90&limit_major=3").text
+    assert lots.count(LotFilter()) == before
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -149,6 +166,15 @@ def test_the_page_says_what_holds_the_decision_up(client: FlaskClient, lots: Lot
     undecided = client.get(f"/lots/{lot.id}?show=undecided").text
     assert undecided.count("/thumbnail") == 1 and "/review/" in undecided
     assert client.get(f"/lots/{lot.id}?show=nonsense&from=-9").text.count("/thumbnail") == 5
+
+
+def test_a_complete_sample_that_rejects_has_no_rest(client: FlaskClient, lots: Lots) -> None:
+    early = opened(lots, "Early", ("PCB_open",))
+    assert "the rest of the sample cannot save the lot" in client.get(f"/lots/{early.id}").text
+    whole = opened(lots, "Whole", ("PCB_open", "accept", "accept", "accept", "review"))
+    page = client.get(f"/lots/{whole.id}").text
+    assert "The sample is complete and a rejection number is reached." in page
+    assert "the rest of the sample" not in page
 
 
 def test_the_page_can_tell_whether_it_is_up_to_date(client: FlaskClient, lots: Lots) -> None:
@@ -233,6 +259,25 @@ def test_the_trend_names_lots_outside_their_limits_and_says_when_they_are_few(
     chart = client.get("/api/v1/lots/trend?part=Trend").json
     assert chart is not None
     assert chart["centre"] == 0.15 and [lot["outside"] for lot in chart["lots"]] == [None, None, "above"]
+
+
+def test_the_trend_names_its_lots_and_says_what_n_leaves_out(client: FlaskClient, lots: Lots) -> None:
+    for index in range(9):
+        number = f"Axis-{index}" + "-with-a-long-tail" * (index == 8)
+        lot = lots.open(Terms(number, 90, "I", LIMITS, "Axis"), "Olga")
+        file(lots.store, number, "accept", serial="1")
+        file(lots.store, number, "review", serial="2")
+        lots.close(lot.id, "reject", "Ines", "For the chart.")
+    page = client.get("/lots/trend?part=Axis").text
+    assert page.count('class="tick"') == 9
+    named = re.findall(r'text-anchor="middle">([^<]+)<title>([^<]+)</title>', page)
+    assert [full[:6] for _, full in named] == ["Axis-0", "Axis-2", "Axis-4", "Axis-6", "Axis-8"]
+    assert named[0] == ("Axis-0", "Axis-0")
+    assert named[-1] == ("Axis-8-with…", "Axis-8-with-a-long-tail")
+    assert "n counts decided parts only; 9 parts still undecided" in page and "+1 undecided" in page
+    chart = client.get("/api/v1/lots/trend?part=Axis").json
+    assert chart is not None and [lot["undecided"] for lot in chart["lots"]] == [1] * 9
+    assert "n counts decided parts only" not in client.get("/lots/trend?part=Trend").text
 
 
 def test_a_lot_is_saved_as_csv_and_json(client: FlaskClient, lots: Lots) -> None:
@@ -376,6 +421,23 @@ def test_a_long_lot_report_breaks_into_pages_that_are_numbered(client: FlaskClie
     assert "Without picture here:" in pages[-1].extract_text()
 
 
+def test_a_lot_that_lost_some_parts_to_a_rule_says_so_wherever_they_are_listed(tmp_path: Path) -> None:
+    app = tiny_app(tmp_path)
+    store = app.extensions["flawsight"].store
+    lots, client = Lots(store), app.test_client()
+    lot = rejected(lots, "Thinned")  # two of its five parts are good
+    Retention(store).apply(Rule(0), "Ada")
+    said = "The records of 2 inspections of this lot were deleted by a retention rule ("
+    page = client.get(f"/lots/{lot.id}").text
+    assert page.count(said) >= 2 and "Good (0)" in page, "above, and where the parts are listed"
+    for paper in ("report", "ncr"):
+        text = " ".join(pdf_text(client.get(f"/lots/{lot.id}/{paper}.pdf").data).split())
+        assert said in text, paper
+    [taken] = (client.get(f"/api/v1/lots/{lot.id}").json or {})["deleted"]
+    assert (taken["inspections"], taken["by"]) == (2, "Ada") and taken["created_at"]
+    close(app)
+
+
 def test_reports_outlive_the_pictures_that_a_rule_deletes(tmp_path: Path) -> None:
     app = tiny_app(tmp_path)
     store = app.extensions["flawsight"].store
@@ -386,6 +448,7 @@ def test_reports_outlive_the_pictures_that_a_rule_deletes(tmp_path: Path) -> Non
     assert "Since the closing 1 part was answered again" in client.get(f"/lots/{lot.id}").text
     Retention(store).apply(Rule(0, only_accepted=False), "Ada")
     text = pdf_text(client.get(f"/lots/{lot.id}/report.pdf").data)
-    assert "The 5 inspected parts were deleted by a rule." in text and "Fray (Major)" in text
-    assert "were deleted by a rule" in client.get(f"/lots/{lot.id}").text
+    said = "The records of 5 inspections of this lot were deleted by a retention rule"
+    assert said in " ".join(text.split()) and "Fray (Major)" in text
+    assert said in client.get(f"/lots/{lot.id}").text
     close(app)

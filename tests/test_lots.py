@@ -407,7 +407,10 @@ def test_the_trend_holds_decided_lots_oldest_first(lots: Lots) -> None:
     withdrawn = lots.open(terms("L-3"), "Olga")
     lots.close(withdrawn.id, "withdraw", "Ines", "Recalled by the supplier.")
     lots.open(terms("L-4"), "Olga")
-    assert [(lot.number, lot.n, lot.nonconforming) for lot in lots.trend()] == [("L-1", 3, 0), ("L-2", 2, 1)]
+    assert [(lot.number, lot.n, lot.nonconforming, lot.undecided) for lot in lots.trend()] == [
+        ("L-1", 3, 0, 0),
+        ("L-2", 2, 1, 1),
+    ]
     assert lots.trend("P-9") == []
 
 

@@ -103,7 +103,8 @@ def test_a_rule_is_tried_before_anything_is_deleted(app: Flask) -> None:
     send_to_api(client, PART)
     count = client.get("/api/v1/inspections").json["count"]  # type: ignore[index]
     address = "/api/v1/retention/matching?days=0&which=all"
-    assert client.get(address).json == {"days": 0, "which": "all", "inspections": count}
+    matching = client.get(address).json
+    assert matching is not None and matching["inspections"] == count
     assert client.get("/api/v1/inspections").json["count"] == count  # type: ignore[index]
 
 
@@ -134,6 +135,29 @@ def test_the_client_of_the_document_works_as_it_stands(app: Flask, tmp_path: Pat
     assert (tmp_path / f"{number}.pdf").read_bytes().startswith(b"%PDF")
     [entry] = app.test_client().get("/api/v1/inspections?lot=L-42").json["inspections"]  # type: ignore[index]
     assert entry["number"] == number
+
+
+@pytest.mark.parametrize("sent", [b"", b"{", b"[1]", b"null", b"[" * 100_000])
+def test_what_is_no_json_object_is_called_so_at_every_address(app: Flask, sent: bytes) -> None:
+    client = app.test_client()
+    ids = {"inspection_id": send_to_api(client, PART).get_json()["id"], "lot_id": 1, "key": "none"}
+    addresses = [
+        (rule.build({name: ids[name] for name in rule.arguments})[1], method)  # type: ignore[index]
+        for rule, method in described(app)
+        if OPERATIONS[rule.endpoint].body
+    ]
+    assert len(addresses) >= 7
+    for address, method in addresses:
+        answer = client.open(address, method=method, data=sent, content_type="application/json")
+        assert answer.status_code == 400 and answer.json is not None, address
+        assert answer.json["code"] == "bad_body" and "JSON object" in answer.json["detail"], address
+
+
+def test_a_rule_in_a_body_that_means_nothing_is_no_matter_of_the_address(app: Flask) -> None:
+    for rule in ({"days": "x"}, {"days": 1, "which": "some"}, {}):
+        answer = app.test_client().post("/api/v1/retention", json=rule)
+        assert answer.status_code == 400 and answer.json is not None
+        assert answer.json["code"] == "bad_body"
 
 
 # --- whatever is sent ---------------------------------------------------------------------------------

@@ -83,12 +83,20 @@ def test_an_answer_other_than_the_models_is_a_correction(
         ({"reviewer": ""}, "Say who"),
         ({"reviewer": "x" * 81}, "Say who"),
         ({"verdict": "maybe"}, "one of"),
-        ({"class_id": ""}, "Name the class"),
+        ({"class_id": ""}, "Choose the defect"),
+        ({"verdict": "unknown", "class_id": "", "boxes": ()}, "Name the class"),
         ({"class_id": "MT_Free"}, "has a defect"),
         ({"verdict": "accept", "boxes": ()}, "no defect"),
         ({"verdict": "accept", "class_id": "MT_Free"}, "only a rejected part"),
         ({"disposition": "burn"}, "disposition"),
-        ({"disposition": "use_as_is"}, "rationale"),
+        ({"disposition": "use_as_is"}, "why a rejected part"),
+        *(
+            (
+                {"verdict": "accept", "class_id": "MT_Free", "boxes": (), "disposition": disposition},
+                "why an accepted part is not to be used",
+            )
+            for disposition in ("scrap", "rework", "repair", "return")
+        ),
         ({"rationale": "x" * 2001}, "Shorten"),
         ({"boxes": (ReviewBox(60, 40, 241, 100, "MT_Crack"),)}, "leaves the picture"),
         ({"boxes": (ReviewBox(60, 40, 60, 100, "MT_Crack"),)}, "empty"),
@@ -122,15 +130,49 @@ def test_the_queue_has_the_least_certain_first_and_loses_what_is_answered(
     good = file(store, "accept", confidence=0.9)
     foreign = file(store, "unknown")
     order = [foreign.id, tossed.id, good.id, sure.id]
-    assert [entry.id for entry in reviews.undecided()] == order
-    assert reviews.neighbours(foreign.id) == (None, tossed.id)
-    assert reviews.neighbours(good.id) == (tossed.id, sure.id)
-    assert reviews.neighbours(sure.id) == (good.id, None)
+    assert [entry.id for entry in reviews.queue("all")] == order
+    assert reviews.neighbours(foreign.id, "all") == (None, tossed.id)
+    assert reviews.neighbours(good.id, "all") == (tossed.id, sure.id)
+    assert reviews.neighbours(sure.id, "all") == (good.id, None)
     reviews.add(tossed.id, FOUND)
-    assert [entry.id for entry in reviews.undecided()] == [foreign.id, good.id, sure.id]
-    assert reviews.neighbours(tossed.id) == (foreign.id, good.id)  # an answered one still knows its place
+    assert [entry.id for entry in reviews.queue("all")] == [foreign.id, good.id, sure.id]
+    assert reviews.neighbours(tossed.id, "all") == (foreign.id, good.id)  # an answered one knows its place
     assert reviews.neighbours("0" * 32) == (None, None)
-    assert reviews.count_undecided() == 3 and reviews.count_undecided(2) == 2
+    assert reviews.count_queue("all") == 3 and reviews.count_queue("all", 2) == 2
+
+
+def test_the_usual_queue_holds_only_what_the_model_left_to_a_person(store: Store, reviews: Reviews) -> None:
+    file(store, "reject")
+    tossed = [file(store, "review", defect_probability=share) for share in (0.6, 0.52)]
+    file(store, "accept")
+    foreign = file(store, "unknown")
+    assert [entry.id for entry in reviews.queue()] == [foreign.id, tossed[1].id, tossed[0].id]
+    assert reviews.count_queue() == 3
+    assert reviews.neighbours(tossed[1].id) == (foreign.id, tossed[0].id)
+    assert reviews.neighbours(tossed[0].id) == (tossed[1].id, None)
+    reviews.add(tossed[1].id, FOUND)
+    reviews.add(foreign.id, Answer("A", "unknown", "MT_Crack"))
+    assert [entry.id for entry in reviews.queue()] == [tossed[0].id]
+
+
+def test_the_page_of_the_queue_counts_both_and_stays_within_the_one_it_shows(
+    client: FlaskClient, store: Store
+) -> None:
+    good, sure = file(store, "accept"), file(store, "accept", confidence=0.99)
+    foreign = file(store, "unknown", confidence=0.9999)
+    page = client.get("/review").text
+    assert "1 waits for an answer" in page and foreign.number in page and good.number not in page
+    assert "Undecided by the model (1)" in page and "All without an answer (3)" in page
+    assert "99.9" not in page, "how sure it is of a class it does not know says nothing"
+    page = client.get("/review?queue=all").text
+    assert "3 have no answer yet" in page and f"/review/{good.id}?queue=all" in page
+    page = client.get(f"/review/{good.id}?queue=all").text
+    assert f"/review/{sure.id}?queue=all" in page and 'href="/review?queue=all"' in page
+    response = send(client, good, "?queue=all", verdict="accept", then="next", **{"class": "MT_Free"})
+    assert response.location == f"/review/{sure.id}?queue=all"
+    asked = client.get("/api/v1/reviews/queue?show=undecided").json["inspections"]  # type: ignore[index]
+    assert [one["number"] for one in asked] == [foreign.number]
+    assert client.get("/api/v1/reviews/queue?show=x").status_code == 400
 
 
 # --- the page -------------------------------------------------------------------------------------------
@@ -148,7 +190,7 @@ def test_the_page_files_an_answer_and_goes_on_to_the_next(
     client: FlaskClient, store: Store, reviews: Reviews
 ) -> None:
     assert "Nothing inspected yet" in client.get("/review").text
-    first, second = file(store, confidence=0.8), file(store, confidence=0.9)
+    first, second = (file(store, "review", defect_probability=share) for share in (0.52, 0.6))
     assert first.number in client.get(f"/review/{first.id}").text
     response = send(client, first, disposition="scrap", rationale="Cracked\r\nthrough.", then="next")
     assert (response.status_code, response.location) == (303, f"/review/{second.id}")
@@ -156,7 +198,8 @@ def test_the_page_files_an_answer_and_goes_on_to_the_next(
     assert (answer.reviewer, answer.boxes, answer.rationale) == ("A. Kern", (CRACK,), "Cracked\nthrough.")
     assert 'value="A. Kern"' in client.get(f"/review/{second.id}").text  # the name is remembered
     assert send(client, second, then="next").location == f"/inspections/{second.id}"
-    assert "Every inspection has been answered" in client.get("/review").text
+    assert "left to a person has been answered" in client.get("/review").text
+    assert "Every inspection has been answered" in client.get("/review?queue=all").text
 
 
 def test_whoever_reviews_out_of_a_filtered_list_stays_within_it(client: FlaskClient, store: Store) -> None:
@@ -194,6 +237,39 @@ def test_without_scripts_an_accepted_part_loses_the_models_boxes(
     record = file(store)
     assert send(client, record, verdict="accept", **{"class": "MT_Free"}).status_code == 303
     assert reviews.of(record.id)[0].boxes == ()
+
+
+def chosen_class(page: str) -> str:
+    found = re.search(r'<option value="([^"]*)"[^>]* selected', page.split('id="class"')[1])
+    assert found
+    return found[1]
+
+
+def test_a_defect_that_nobody_named_has_to_be_chosen(
+    client: FlaskClient, store: Store, reviews: Reviews
+) -> None:
+    good = file(store, "accept")
+    page = client.get(f"/review/{good.id}?answer=reject").text
+    assert chosen_class(page) == "" and "Choose the defect" in page
+    refused = send(client, good, boxes="[]", **{"class": ""})
+    assert refused.status_code == 400 and "a rejected part needs its class" in refused.text
+    assert chosen_class(refused.text) == "" and reviews.of(good.id) == []
+    suspected = file(store, "review")  # whose class the model says is a crack
+    assert chosen_class(client.get(f"/review/{suspected.id}?answer=reject").text) == "MT_Crack"
+    assert chosen_class(client.get(f"/review/{suspected.id}?answer=accept").text) == "MT_Free"
+
+
+def test_an_accepted_part_is_scrapped_only_with_a_rationale(
+    client: FlaskClient, store: Store, reviews: Reviews
+) -> None:
+    record = file(store, "accept")
+    said = {"verdict": "accept", "class": "MT_Free", "disposition": "scrap"}
+    refused = send(client, record, **said)
+    assert refused.status_code == 400 and "why an accepted part" in refused.text
+    answer = client.post(f"/api/v1/inspections/{record.id}/reviews", json={**said, "reviewer": "A. Kern"})
+    assert (answer.status_code, answer.json["code"]) == (400, "bad_review")  # type: ignore[index]
+    assert send(client, record, **said, rationale="Fell off the bench.").status_code == 303
+    assert reviews.of(record.id)[0].disposition == "scrap"
 
 
 def test_a_refused_answer_keeps_what_was_typed(client: FlaskClient, store: Store, reviews: Reviews) -> None:

@@ -130,6 +130,26 @@ CHANGES = {
         "UPDATE catalogue SET review_state = 'none' WHERE number LIKE '%2'",
         "000002 is listed with something else than was filed: state of review",
     ),
+    "the answer that counts": (
+        "UPDATE catalogue SET final_verdict = 'unknown' WHERE number LIKE '%2'",
+        "000002 is listed with something else than was filed: answer that counts.",
+    ),
+    "what counts without an answer": (
+        "UPDATE catalogue SET final_verdict = 'unknown', undecided = 1 WHERE number LIKE '%3'",
+        "000003 is listed with something else than was filed: final verdict, undecided.",
+    ),
+    "the class that counts": (
+        "UPDATE catalogue SET final_class = 'MT_Fray' WHERE number LIKE '%2'",
+        "000002 is listed with something else than was filed: answer that counts.",
+    ),
+    "a disposition that is listed": (
+        "UPDATE catalogue SET disposition = 'return' WHERE number LIKE '%2'",
+        "000002 is listed with something else than was filed: disposition.",
+    ),
+    "who inspected, as listed": (
+        "UPDATE catalogue SET inspector = 'Eve' WHERE number LIKE '%2'",
+        "000002 is listed with something else than was filed: inspector.",
+    ),
     "a disposition": ("UPDATE reviews SET disposition = 'use_as_is' WHERE id = 2", "Answer 2 was altered"),
     "a rationale": ("UPDATE reviews SET rationale = 'scratch' WHERE id = 1", "Answer 1 was altered"),
     "a removed answer": ("DELETE FROM reviews WHERE id = 2", "Answer 2 is missing"),
@@ -289,8 +309,9 @@ def test_changes_of_models_from_before_their_links_are_linked_on_opening(tmp_pat
         guarded(store, tmp_path)
         # As the program before left it: without the last two links.
         tamper(
-            store, "DELETE FROM chain WHERE kind = 'model'", "UPDATE alembic_version SET version_num = '0006'"
-        )
+            store, "DELETE FROM chain WHERE kind = 'model'", "DROP TABLE lot_deletions",
+            "UPDATE alembic_version SET version_num = '0006'",
+        )  # fmt: skip
         assert len(texts(verify(store))) == 2
     with closing(Store(tmp_path / "instance")) as store:
         result = verify(store)

@@ -153,6 +153,11 @@ class Figures:
         return "reject" if "reject" in states else "accept" if states == {"accept"} else "open"
 
     @property
+    def decided(self) -> int:
+        """Of all parts inspected."""
+        return self.good + self.nonconforming
+
+    @property
     def to_go(self) -> int:
         """Parts of the sample that are still to be inspected."""
         return self.sample - self.inspected
@@ -205,15 +210,26 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """Inspections of a lot that went with one deletion by a rule; ``at`` is unknown for early ones."""
+
+    inspections: int
+    by: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Assessment:
     """A lot's figures, and the parts behind them in the order of inspection.
 
-    ``left_out`` are pictures that, as a person said, show no part that can be judged.
+    ``left_out`` are pictures that, as a person said, show no part that can be judged. ``deleted`` says what a
+    rule took of the parts since the lot was closed; the figures still count it.
     """
 
     figures: Figures
     parts: tuple[Part, ...]
     left_out: tuple[Look, ...] = field(default=())
+    deleted: tuple[Taken, ...] = field(default=())
 
 
 def plans(size: int, level: str, limits: Mapping[str, str]) -> dict[str, Plan]:

@@ -8,6 +8,7 @@ from typing import Any
 from flawsight.records.tables import CatalogueRow, InspectionRow
 
 REVIEW_STATES = ("none", "confirmed", "corrected")
+UNDECIDED = ("review", "unknown")  # verdicts by which the model leaves it to a person
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -28,7 +29,20 @@ def certainty(verdict: str, defect_probability: float) -> float:
 
 def catalogue_row(row: InspectionRow, at: int) -> CatalogueRow:
     """What is searched of ``row``."""
-    return CatalogueRow(at=at, review_state="none", number=row.number, id=row.id, **searched(row.data))
+    model = searched(row.data)
+    return CatalogueRow(
+        at=at, number=row.number, id=row.id, review_state="none", **model, **unanswered(model)
+    )
+
+
+def unanswered(model: dict[str, Any]) -> dict[str, Any]:
+    """What counts as long as no person has answered; ``model`` as :func:`searched` gives it."""
+    return {
+        "final_verdict": model["verdict"],
+        "final_class": model["predicted_class"],
+        "disposition": "",
+        "undecided": model["verdict"] in UNDECIDED,
+    }
 
 
 def searched(data: dict[str, Any]) -> dict[str, Any]:
@@ -45,4 +59,6 @@ def searched(data: dict[str, Any]) -> dict[str, Any]:
         "serial": context.get("serial", ""),
         # A column takes whole text only.
         "name": data["image"]["name"].encode("utf-8", "replace").decode(),
+        "inspector": context.get("inspector", ""),
+        "station": context.get("station", ""),
     }

@@ -42,6 +42,8 @@ ANSWER = marked("the answer of the model")
 UNREADABLE = marked("what was filed cannot be read")
 OTHER = marked("it does not say what was filed")
 STATE = marked("state of review")
+FINAL = marked("answer that counts")
+DISPOSITION = marked("disposition")
 SAME = {
     "number": marked("its number"),
     "created_at": marked("the moment of filing"),

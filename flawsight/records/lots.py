@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from flawsight.errors import NotFound
 from flawsight.records import links
-from flawsight.records.assessment import Assessment, Figures, Look, assess, plans
+from flawsight.records.assessment import Assessment, Figures, Look, Taken, assess, plans
 from flawsight.records.catalogue import moment
 from flawsight.records.lot import (
     DECISIONS,
@@ -41,7 +41,9 @@ from flawsight.records.pchart import Sampled
 from flawsight.records.store import Store
 from flawsight.records.tables import (
     CatalogueRow,
+    DeletionRow,
     InspectionRow,
+    LotDeletionRow,
     LotEventRow,
     LotPartRow,
     LotRow,
@@ -93,7 +95,7 @@ class Lots:
     def assess(self, lot: Lot) -> Assessment:
         """The parts of ``lot`` held against its plans: of an open lot as of now, else as of its closing.
 
-        Parts that were since deleted by a rule are missing, but the figures still count them.
+        Parts that were since deleted by a rule are missing, and that is said; the figures still count them.
         """
         with self.store.transaction("read") as session:
             return _assess(session, lot)
@@ -270,7 +272,9 @@ class Lots:
                 for lot_id, number, at, data in session.execute(latest)
             ]
         return [
-            Sampled(lot_id, number, at, figures.good + figures.nonconforming, figures.nonconforming)
+            Sampled(
+                lot_id, number, at, figures.decided, figures.nonconforming, figures.parts - figures.decided
+            )
             for lot_id, number, at, figures in reversed(found)
         ]
 
@@ -388,7 +392,22 @@ def _matching(wanted: LotFilter) -> Any:
 def _assess(session: Session, lot: Lot) -> Assessment:
     terms = lot.terms
     found = assess(plans(terms.size, terms.level, terms.limits), _looks(session, lot))
-    return replace(found, figures=_kept(lot.closed)) if lot.closed else found
+    if lot.closed is None:
+        return found
+    figures = _kept(lot.closed)
+    return replace(found, figures=figures, deleted=_deleted(session, lot, figures.parts - len(found.parts)))
+
+
+def _deleted(session: Session, lot: Lot, missing: int) -> tuple[Taken, ...]:
+    """What rules took of the lot, by its records; before there were such, as many as are ``missing``."""
+    taken = (
+        select(LotDeletionRow.inspections, DeletionRow.by, DeletionRow.created_at)
+        .join(DeletionRow, DeletionRow.id == LotDeletionRow.deletion_id)
+        .where(LotDeletionRow.lot_id == lot.id)
+        .order_by(DeletionRow.id)
+    )
+    found = tuple(Taken(count, by, at) for count, by, at in session.execute(taken))
+    return found or ((Taken(missing),) if missing > 0 else ())
 
 
 def _figures(session: Session, lot: Lot) -> Figures:

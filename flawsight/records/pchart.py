@@ -14,13 +14,14 @@ FEWEST = 2  # with one lot there is nothing to compare it with
 
 @dataclass(frozen=True)
 class Sampled:
-    """One closed lot: of ``n`` decided parts, ``nonconforming`` were."""
+    """One closed lot: of ``n`` decided parts, ``nonconforming`` were; ``undecided`` ones come on top."""
 
     lot_id: int
     number: str
     closed_at: datetime
     n: int
     nonconforming: int
+    undecided: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.orm import Session
 
 from flawsight.records import links
 from flawsight.records.catalogue import microseconds
 from flawsight.records.store import PENDING, Store
-from flawsight.records.tables import CatalogueRow, DeletionRow, InspectionRow
+from flawsight.records.tables import (
+    CatalogueRow,
+    DeletionRow,
+    InspectionRow,
+    LotDeletionRow,
+    LotPartRow,
+    LotRow,
+)
 
 BATCH = 200  # inspections in one transaction, so that new ones are filed in between
 
@@ -20,7 +31,8 @@ BATCH = 200  # inspections in one transaction, so that new ones are filed in bet
 class Rule:
     """What may go: what is older than ``days``; with ``only_accepted``, good parts alone.
 
-    A part that the model accepted and a person did not is no accepted part.
+    A part that the model accepted and a person did not is no accepted part. What belongs to an open lot stays
+    under any rule: the lot is still to be decided on it.
 
     Raises:
         ValueError: ``days`` is negative.
@@ -32,6 +44,22 @@ class Rule:
     def __post_init__(self) -> None:
         if self.days < 0:
             raise ValueError(f"A rule needs a number of days from 0, got {self.days}")
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a rule would do now.
+
+    Attributes:
+        inspections: that would go.
+        of_lots: of these, parts of closed lots; ``lots`` is of how many.
+        kept: would fall under the rule, but belong to open lots and stay.
+    """
+
+    inspections: int
+    of_lots: int
+    lots: int
+    kept: int
 
 
 @dataclass(frozen=True)
@@ -52,14 +80,27 @@ class Retention:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def count(self, rule: Rule, now: datetime | None = None) -> int:
-        """How many inspections the rule would remove."""
-        matching = select(func.count()).select_from(CatalogueRow).where(_falls_under(rule, _now(now)))
+    def preview(self, rule: Rule, now: datetime | None = None) -> Preview:
+        """What the rule would do; nothing is done."""
+        falls = _falls_under(rule, _now(now))
+        every = select(func.count()).select_from(CatalogueRow).where(falls)
+        of_lots = (
+            select(LotRow.state == "open", func.count(), func.count(LotRow.id.distinct()))
+            .select_from(CatalogueRow)
+            .join(LotPartRow, LotPartRow.inspection_id == CatalogueRow.id)
+            .join(LotRow, LotRow.id == LotPartRow.lot_id)
+            .where(falls)
+            .group_by(LotRow.state == "open")
+        )
         with self.store.transaction("read") as session:
-            return session.scalar(matching) or 0
+            total = session.scalar(every) or 0
+            found = {is_open: (parts, lots) for is_open, parts, lots in session.execute(of_lots)}
+        kept, _ = found.get(True, (0, 0))
+        parts, lots = found.get(False, (0, 0))
+        return Preview(total - kept, parts, lots, kept)
 
     def apply(self, rule: Rule, by: str, now: datetime | None = None) -> Deletion:
-        """Remove every inspection that falls under ``rule``, with its reviews and pictures.
+        """Remove every inspection that falls under ``rule`` and is of no open lot, with reviews and pictures.
 
         The record is written with the first batch and kept up to date, so that it is true also of a
         run that was cut off. Nothing to remove leaves no record.
@@ -81,10 +122,10 @@ class Retention:
             done = Deletion(
                 now, by, rule, done.inspections + len(batch), done.first_number or batch[0][1], batch[-1][1]
             )
+            ids = [row_id for row_id, _ in batch]
             with self.store.transaction("write", write=True) as session:
-                session.execute(
-                    delete(InspectionRow).where(InspectionRow.id.in_([row_id for row_id, _ in batch]))
-                )
+                of_lots = _of_lots(session, ids)
+                session.execute(delete(InspectionRow).where(InspectionRow.id.in_(ids)))
                 row = session.get(DeletionRow, record_id) if record_id else None
                 if row is None:
                     row = DeletionRow(
@@ -98,7 +139,8 @@ class Retention:
                 )
                 session.flush()
                 record_id = row.id
-                gone = links.row_content("deletion", row, inspections=[row_id for row_id, _ in batch])
+                _note_lots(session, row.id, of_lots)
+                gone = links.row_content("deletion", row, inspections=ids, lots=of_lots)
                 links.append(session, "deletion", row.id, gone)
             for row_id, _ in batch:
                 shutil.rmtree(self.store.folder / row_id, ignore_errors=True)
@@ -124,7 +166,7 @@ class Retention:
         """Id and number of the oldest that fall under the rule."""
         oldest = (
             select(CatalogueRow.id, CatalogueRow.number)
-            .where(_falls_under(rule, now))
+            .where(_falls_under(rule, now), CatalogueRow.id.not_in(_in_open_lots()))
             .order_by(CatalogueRow.at)
             .limit(BATCH)
         )
@@ -137,6 +179,37 @@ def _falls_under(rule: Rule, now: datetime) -> ColumnElement[bool]:
     if not rule.only_accepted:
         return old
     return and_(old, CatalogueRow.verdict == "accept", CatalogueRow.review_state != "corrected")
+
+
+def _in_open_lots() -> Any:
+    """The ids of the inspections that no rule removes."""
+    return (
+        select(LotPartRow.inspection_id)
+        .join(LotRow, LotRow.id == LotPartRow.lot_id)
+        .where(LotRow.state == "open")
+    )
+
+
+def _of_lots(session: Session, ids: Sequence[str]) -> dict[str, int]:
+    """How many of these inspections are parts of which lot, by the lot's id as a link's JSON has it."""
+    counted = (
+        select(LotPartRow.lot_id, func.count())
+        .where(LotPartRow.inspection_id.in_(ids))
+        .group_by(LotPartRow.lot_id)
+    )
+    return {str(lot_id): count for lot_id, count in session.execute(counted)}
+
+
+def _note_lots(session: Session, deletion_id: int, of_lots: Mapping[str, int]) -> None:
+    """Add to what the deletion took of each lot: once its inspections are gone, nothing else tells."""
+    for lot_id, count in of_lots.items():
+        noting = insert(LotDeletionRow).values(deletion_id=deletion_id, lot_id=int(lot_id), inspections=count)
+        session.execute(
+            noting.on_conflict_do_update(
+                index_elements=["deletion_id", "lot_id"],
+                set_={"inspections": LotDeletionRow.inspections + count},
+            )
+        )
 
 
 def _now(now: datetime | None) -> datetime:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import ColumnElement, func, select, true, tuple_, update
 
 from flawsight.errors import FlawsightError
 from flawsight.i18n import marked
@@ -29,6 +29,11 @@ DISPOSITIONS = {
     "repair": marked("Repair"),
     "scrap": marked("Scrap"),
     "return": marked("Return"),
+}
+# What may wait for an answer: what only a person can decide, or all that nobody has answered.
+QUEUES: dict[str, ColumnElement[bool]] = {
+    "undecided": CatalogueRow.undecided == true(),
+    "all": CatalogueRow.review_state == "none",
 }
 NAME_LENGTH = 80
 RATIONALE_LENGTH = 2000
@@ -144,7 +149,15 @@ class Reviews:
             session.flush()
             links.append(session, "review", row.id, links.review_content(row))
             session.execute(
-                update(CatalogueRow).where(CatalogueRow.id == inspection_id).values(review_state=state)
+                update(CatalogueRow)
+                .where(CatalogueRow.id == inspection_id)
+                .values(
+                    review_state=state,
+                    final_verdict=answer.verdict,
+                    final_class=answer.class_id,
+                    disposition=answer.disposition,
+                    undecided=False,
+                )
             )
         return _review(row)
 
@@ -165,19 +178,32 @@ class Reviews:
             rows = session.scalars(select(ReviewRow).where(ReviewRow.id.in_(newest)))
             return {row.inspection_id: _review(row) for row in rows}
 
-    def undecided(self, limit: int = 50) -> list[Entry]:
-        """Inspections that nobody has answered yet, least certain first."""
+    def each_of(self, inspection_ids: Sequence[str]) -> dict[str, list[Review]]:
+        """Every answer to some inspections, first to latest, by inspection; those without are left out."""
+        rows = select(ReviewRow).where(ReviewRow.inspection_id.in_(inspection_ids)).order_by(ReviewRow.id)
+        found: dict[str, list[Review]] = {}
         with self.store.transaction("read") as session:
-            return [entry_of(row) for row in session.scalars(_undecided().limit(limit))]
+            for row in session.scalars(rows):
+                found.setdefault(row.inspection_id, []).append(_review(row))
+        return found
 
-    def count_undecided(self, limit: int = 10_000) -> int:
-        """How many nobody has answered; ``limit`` stands for that many or more."""
-        some = select(CatalogueRow.at).where(CatalogueRow.review_state == "none").limit(limit).subquery()
+    def queue(self, kind: str = "undecided", limit: int = 50) -> list[Entry]:
+        """Inspections that nobody has answered yet, least certain first.
+
+        Args:
+            kind: ``undecided``: only what the model left to a person; ``all``: also what it decided.
+        """
+        with self.store.transaction("read") as session:
+            return [entry_of(row) for row in session.scalars(_waiting(kind).limit(limit))]
+
+    def count_queue(self, kind: str = "undecided", limit: int = 10_000) -> int:
+        """How many are in that queue; ``limit`` stands for that many or more."""
+        some = select(CatalogueRow.at).where(QUEUES[kind]).limit(limit).subquery()
         with self.store.transaction("read") as session:
             return session.scalar(select(func.count()).select_from(some)) or 0
 
-    def neighbours(self, inspection_id: str) -> tuple[str | None, str | None]:
-        """Ids of the undecided inspections before and after this one in the queue."""
+    def neighbours(self, inspection_id: str, kind: str = "undecided") -> tuple[str | None, str | None]:
+        """Ids of the inspections before and after this one in that queue."""
         place = tuple_(CatalogueRow.certainty, CatalogueRow.at)
         with self.store.transaction("read") as session:
             here = session.execute(
@@ -185,8 +211,8 @@ class Reviews:
             ).one_or_none()
             if here is None:
                 return None, None
-            after = session.scalar(_undecided().where(place > tuple_(*here)).limit(1))
-            before = session.scalar(_undecided(back=True).where(place < tuple_(*here)).limit(1))
+            after = session.scalar(_waiting(kind).where(place > tuple_(*here)).limit(1))
+            before = session.scalar(_waiting(kind, back=True).where(place < tuple_(*here)).limit(1))
         return before and before.id, after and after.id
 
     def walk(self, only_corrected: bool = True) -> Iterator[tuple[Record, Review]]:
@@ -225,6 +251,8 @@ def check(answer: Answer, record: Record) -> None:
         )
     if answer.verdict not in VERDICTS:
         raise BadReview("The verdict is one of: %(known)s.", known=", ".join(VERDICTS))
+    if not answer.class_id and answer.verdict == "reject":
+        raise BadReview("Choose the defect: a rejected part needs its class.")
     if not answer.class_id or len(answer.class_id) > 80:
         raise BadReview("Name the class of the part.")
     if answer.disposition and answer.disposition not in DISPOSITIONS:
@@ -246,6 +274,8 @@ def check(answer: Answer, record: Record) -> None:
         )
     if answer.verdict == "reject" and answer.disposition == "use_as_is" and not answer.rationale:
         raise BadReview("Say in the rationale why a rejected part is to be used as it is.")
+    if answer.verdict == "accept" and answer.disposition not in ("", "use_as_is") and not answer.rationale:
+        raise BadReview("Say in the rationale why an accepted part is not to be used as it is.")
     if answer.boxes and answer.verdict != "reject":
         raise BadReview("Boxes mark defects, and only a rejected part has them. Remove them.")
     if len(answer.boxes) > MOST_BOXES:
@@ -277,10 +307,10 @@ def state_of(answer: Answer, record: Record) -> str:
     return "confirmed" if same and (answer.verdict != "reject" or drawn == found) else "corrected"
 
 
-def _undecided(back: bool = False) -> Any:
+def _waiting(kind: str, back: bool = False) -> Any:
     columns = (CatalogueRow.certainty, CatalogueRow.at)
     in_order = [column.desc() if back else column.asc() for column in columns]
-    return select(CatalogueRow).where(CatalogueRow.review_state == "none").order_by(*in_order)
+    return select(CatalogueRow).where(QUEUES[kind]).order_by(*in_order)
 
 
 def _review(row: ReviewRow) -> Review:

@@ -8,6 +8,7 @@ if all have many, the lines are walked in the order asked for and soon fill a pa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -20,21 +21,29 @@ from flawsight.i18n import marked
 from flawsight.records.catalogue import microseconds, moment
 from flawsight.records.record import Record
 from flawsight.records.store import Store
-from flawsight.records.tables import CatalogueRow, InspectionRow
+from flawsight.records.tables import CatalogueRow, InspectionRow, NumberRow
 
 FEW = 20_000  # lines that are sorted in some tens of milliseconds
 CHUNK = 200  # lines read at once while walking all
 _EQUAL = {  # attribute of Filter: column; the most telling first
     "lot": "lot",
     "part_number": "part_number",
+    "disposition": "disposition",
+    "inspector": "inspector",
+    "station": "station",
     "class_id": "predicted_class",
     "model": "model",
     "review": "review_state",
+    "final": "final_verdict",
     "verdict": "verdict",
 }
-_PAIRS = (("class_id", "verdict"), ("class_id", "confidence"), ("verdict", "confidence"))
+_PAIRS = (
+    ("class_id", "final"), ("class_id", "verdict"), ("class_id", "confidence"), ("verdict", "final"),
+    ("final", "confidence"), ("verdict", "confidence"),
+)  # fmt: skip
 _BEGINS = ("number", "part_number", "lot", "serial", "name")
 _SERIES = "INSP-"
+_RUNNING = re.compile(r"0*(\d{1,9})", re.ASCII)  # a running number as people write it, with zeros or without
 _LAST_SIGN = "\U0010ffff"
 
 Key: TypeAlias = tuple[float, int]  # the sorted value and the moment of filing: no two lines share it
@@ -48,12 +57,16 @@ class Filter:
     """What to look for; what is empty or ``None`` does not matter.
 
     Attributes:
-        text: what the number, part number, lot, serial number or file name begins with.
+        text: what the number, part number, lot, serial number or file name begins with; digits alone are
+            also the running number of any year.
         since, until: filed at or after, filed before; aware.
+        class_id, verdict: of the model.
         confidence_from, confidence_to: bounds of the model's confidence, both included, 0..1.
         review: one of ``catalogue.REVIEW_STATES``.
         model: name and version.
         numbers: runs of numbers, any of them.
+        final: the verdict that counts: the latest of a person, else the model's.
+        disposition: one of ``reviews.DISPOSITIONS``, as the latest answer has it.
     """
 
     text: str = ""
@@ -68,6 +81,10 @@ class Filter:
     review: str = ""
     model: str = ""
     numbers: tuple[Run, ...] = ()
+    final: str = ""
+    disposition: str = ""
+    inspector: str = ""
+    station: str = ""
 
     def is_empty(self) -> bool:
         return all(getattr(self, field.name) in ("", None, ()) for field in fields(self))
@@ -92,7 +109,7 @@ ORDERS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the history."""
+    """One line of the history; ``final_...`` is what counts: a person's latest answer, else the model's."""
 
     id: str
     number: str
@@ -106,6 +123,11 @@ class Entry:
     serial: str
     model: str
     review_state: str
+    final_verdict: str
+    final_class: str
+    disposition: str
+    inspector: str
+    station: str
 
 
 @dataclass(frozen=True)
@@ -220,8 +242,9 @@ def _rows(
 
 def _plan(session: Session, wanted: Filter, order: Order) -> tuple[list[Condition], Column]:
     """The conditions, of which only the leading ones may use an index, and how to name sorted columns."""
-    span = _span(session, wanted.text)
-    plain, hidden = _conditions(wanted, _plain, span), _conditions(wanted, _hidden, span)
+    span, running = _span(session, wanted.text), _running(session, wanted.text)
+    plain = _conditions(wanted, _plain, span, running)
+    hidden = _conditions(wanted, _hidden, span, running)
     alone: list[tuple[str, ...]] = [(name,) for name in plain]
     pairs: list[tuple[str, ...]] = [pair for pair in _PAIRS if set(pair) <= set(plain)]
     leading: tuple[str, ...]
@@ -240,9 +263,10 @@ def _walked(names: Container[str], order: Order) -> tuple[str, ...]:
     Within one value of an index the lines are in order of time, which is the table's own order.
     """
     if order.column == "confidence":
-        return (next((name for name in ("class_id", "verdict") if name in names), ""), "confidence")
-    if "class_id" in names and "verdict" in names:
-        return ("class_id", "verdict", "time")
+        return (next((name for name in ("class_id", "final", "verdict") if name in names), ""), "confidence")
+    for pair in (("class_id", "final"), ("class_id", "verdict"), ("verdict", "final")):
+        if all(name in names for name in pair):
+            return (*pair, "time")
     return (next((name for name in _EQUAL if name in names), ""), "time")
 
 
@@ -260,8 +284,18 @@ def _span(session: Session, text: str) -> tuple[int, int] | None:
     return (first, last) if first is not None and last is not None else (0, 0)
 
 
-def _conditions(wanted: Filter, column: Column, span: tuple[int, int] | None) -> dict[str, Condition]:
-    """Name to condition, on columns as ``column`` gives them; ``span`` as :func:`_span` gives it."""
+def _running(session: Session, text: str) -> list[str]:
+    """The numbers, one a year, that ``text`` may mean as a running number."""
+    found = _RUNNING.fullmatch(text)
+    if found is None:
+        return []
+    return [f"{_SERIES}{year}-{int(found[1]):06d}" for year in session.scalars(select(NumberRow.year))]
+
+
+def _conditions(
+    wanted: Filter, column: Column, span: tuple[int, int] | None, running: list[str]
+) -> dict[str, Condition]:
+    """Name to condition, on columns as ``column`` gives them; ``span`` and ``running`` as found above."""
     found: dict[str, Condition] = {
         name: column(target) == getattr(wanted, name)
         for name, target in _EQUAL.items()
@@ -284,7 +318,8 @@ def _conditions(wanted: Filter, column: Column, span: tuple[int, int] | None) ->
     if wanted.text:
         end = wanted.text + _LAST_SIGN
         names = ("number",) if span else _BEGINS
-        found["text"] = or_(*((column(name) >= wanted.text) & (column(name) < end) for name in names))
+        begins = ((column(name) >= wanted.text) & (column(name) < end) for name in names)
+        found["text"] = or_(*begins, *(column("number") == number for number in running))
     return found
 
 

@@ -130,13 +130,24 @@ class CatalogueRow(Base):
     name: Mapped[str] = mapped_column(String(200, collation="NOCASE"), index=True)  # of the image
     number: Mapped[str] = mapped_column(String(24, collation="NOCASE"), unique=True)
     id: Mapped[str] = mapped_column(ForeignKey("inspections.id", ondelete="CASCADE"), unique=True)
+    inspector: Mapped[str] = mapped_column(String(80, collation="NOCASE"), index=True)
+    station: Mapped[str] = mapped_column(String(80, collation="NOCASE"), index=True)
+    # What counts in the end: the latest answer of a person, else that of the model.
+    final_verdict: Mapped[str] = mapped_column(String(16), index=True)
+    final_class: Mapped[str] = mapped_column(String(80))
+    disposition: Mapped[str] = mapped_column(String(16), index=True)  # empty if none was made
+    undecided: Mapped[bool]  # the model left it to a person, and nobody has answered
 
     # Pairs of frequent values that hardly ever meet, and frequent values in order of confidence.
     __table_args__ = (
         Index("ix_catalogue_queue", "review_state", "certainty"),
+        Index("ix_catalogue_undecided", "undecided", "certainty"),
         Index("ix_catalogue_class_verdict", "predicted_class", "verdict"),
         Index("ix_catalogue_class_confidence", "predicted_class", "confidence"),
         Index("ix_catalogue_verdict_confidence", "verdict", "confidence"),
+        Index("ix_catalogue_class_final", "predicted_class", "final_verdict"),
+        Index("ix_catalogue_verdict_final", "verdict", "final_verdict"),
+        Index("ix_catalogue_final_confidence", "final_verdict", "confidence"),
     )
 
 
@@ -170,6 +181,20 @@ class DeletionRow(Base):
     inspections: Mapped[int]
     first_number: Mapped[str] = mapped_column(String(24))
     last_number: Mapped[str] = mapped_column(String(24))
+
+
+class LotDeletionRow(Base):
+    """How many inspections of a closed lot went with a deletion."""
+
+    __tablename__ = "lot_deletions"
+
+    deletion_id: Mapped[int] = mapped_column(
+        ForeignKey("deletions.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    lot_id: Mapped[int] = mapped_column(
+        ForeignKey("lots.id", ondelete="CASCADE"), primary_key=True, autoincrement=False, index=True
+    )
+    inspections: Mapped[int]
 
 
 class LotRow(Base):

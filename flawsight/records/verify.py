@@ -17,15 +17,17 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeAlias
 
-from sqlalchemy import String, cast, func, select, type_coerce
+from sqlalchemy import String, and_, cast, func, or_, select, type_coerce
 from sqlalchemy.orm import Session, aliased
 
 from flawsight.errors import FlawsightError
 from flawsight.records import links
 from flawsight.records.as_stored import CHUNK, JSON, moment, named, raw
-from flawsight.records.catalogue import searched
+from flawsight.records.catalogue import searched, unanswered
 from flawsight.records.findings import (
     ANSWER,
+    DISPOSITION,
+    FINAL,
     GOLDEN_CHECK,
     GOLDEN_PART,
     NAMES,
@@ -67,10 +69,6 @@ _GOLDEN: dict[str, tuple[Any, tuple[str, ...]]] = {
 }  # fmt: skip
 # What a link of each such event repeats of the result.
 _SAID = {"checked": ("parts",), "photo": ("parts", "photo"), "override": ("rationale",)}
-# Columns of the line in the history that repeat the answer, and columns that are read as they are stored.
-SEARCHED = (
-    "verdict", "predicted_class", "model", "confidence", "certainty", "part_number", "lot", "serial", "name",
-)  # fmt: skip
 _HEAD = re.compile(r"\s*(\d{1,15})\s*[:\s]\s*([0-9a-f]{64})\s*", re.IGNORECASE)
 
 
@@ -232,7 +230,7 @@ def _records(
         yield from findings
     yield from _inserted(session)
     yield from _inserted_golden(session, walk)
-    yield from _review_states(session)
+    yield from _answers_that_count(session)
     yield from _numbers(session, walk)
     if expect:
         kept = session.scalar(select(LinkRow.hash).where(LinkRow.seq == expect.seq))
@@ -263,7 +261,7 @@ def _rows_of(session: Session, chunk: Sequence[Any]) -> dict[tuple[str, str], An
     if refs := wanted.get("inspection"):
         columns = [
             *raw(InspectionRow, ("id", "number", "created_at", "image_sha256", "data", "record_sha256")),
-            *(getattr(CatalogueRow, name).label(f"listed_{name}") for name in (*SEARCHED, "number")),
+            *(column.label(f"listed_{column.key}") for column in CatalogueRow.__table__.c),
         ]
         query = select(*columns).outerjoin(CatalogueRow, CatalogueRow.id == InspectionRow.id)
         for row in session.execute(query.where(InspectionRow.id.in_(refs))):
@@ -347,8 +345,10 @@ def _check_inspection(link: Any, content: dict[str, Any], row: Any) -> Iterator[
     if wrong:
         yield Finding("altered", link.seq, {**what, "how": ", ".join(wrong)})
         return
-    listed = {name: getattr(row, f"listed_{name}") for name in (*SEARCHED, "number")}
     filed = {**searched(data), "number": row.number}
+    if row.listed_review_state == "none":  # else what counts is held against the answers
+        filed |= unanswered(filed)
+    listed = {name: getattr(row, f"listed_{name}") for name in filed}
     if listed["number"] is None:
         yield Finding("unlisted", link.seq, what)
     elif differs := [name.replace("_", " ") for name in listed if listed[name] != filed[name]]:
@@ -445,17 +445,27 @@ def _inserted_golden(session: Session, walk: _Walk) -> Iterator[Finding]:
             yield Finding("inserted", None, named(str(check_id), GOLDEN_CHECK))
 
 
-def _review_states(session: Session) -> Iterator[Finding]:
-    """Lines of the history whose state of review is not that of the latest answer."""
+def _answers_that_count(session: Session) -> Iterator[Finding]:
+    """Lines of the history that say otherwise than a person's latest answer."""
     newest = select(func.max(ReviewRow.id)).group_by(ReviewRow.inspection_id)
     latest = aliased(ReviewRow)
+    line = CatalogueRow
+    checked = {
+        STATE: or_(
+            func.coalesce(latest.state, "none") != line.review_state,
+            and_(latest.id.is_not(None), line.undecided),
+        ),
+        FINAL: or_(latest.verdict != line.final_verdict, latest.class_id != line.final_class),
+        DISPOSITION: latest.disposition != line.disposition,
+    }
     differs = (
-        select(CatalogueRow.number)
-        .outerjoin(latest, (latest.inspection_id == CatalogueRow.id) & latest.id.in_(newest))
-        .where(func.coalesce(latest.state, "none") != CatalogueRow.review_state)
+        select(line.number, *checked.values())
+        .outerjoin(latest, (latest.inspection_id == line.id) & latest.id.in_(newest))
+        .where(or_(*checked.values()))
     )
-    for number in session.scalars(differs):
-        yield Finding("search", None, {**named(number), "how": STATE})
+    for number, *wrong in session.execute(differs):
+        said = ", ".join(name for name, found in zip(checked, wrong, strict=True) if found)
+        yield Finding("search", None, {**named(number), "how": said})
 
 
 def _numbers(session: Session, walk: _Walk) -> Iterator[Finding]:

@@ -37,6 +37,7 @@ from flawsight.reporting import style
 from flawsight.reporting.drawings import Picture, fitted, ruled_blank, tick_boxes
 from flawsight.reporting.layout import ALL_SIDES, Cell, footer, heading, moment, print_pages, table
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe, shown
+from flawsight.reporting.words import deleted_words
 from flawsight.taxonomy import describe
 
 REVISION = 1
@@ -389,17 +390,19 @@ def _events(lot: Lot) -> list[Flowable]:
 
 
 def _parts(assessment: Assessment, record: Callable[[str], Record]) -> list[Flowable]:
+    gone = [
+        paragraph(deleted_words(taken.inspections, moment(taken.at) if taken.at else ""))
+        for taken in assessment.deleted
+    ]
     if not assessment.parts:
-        gone = assessment.figures.parts
-        text = _("No part was inspected yet.")
-        if gone:
-            text = _("The %(num)s inspected parts were deleted by a rule.", num=number(gone))
-        return [heading(_("Parts")), Spacer(1, 2), paragraph(text)]
+        none = [paragraph(_("No part was inspected yet."))]
+        return [heading(_("Parts")), Spacer(1, 2), *(gone or none)]
     ordered = sorted(assessment.parts, key=lambda part: list(PART_WORDS).index(part.state))
     some = ordered[:MAX_PICTURES]
     title = _("Parts, nonconforming and undecided first (%(num)s)", num=number(len(ordered)))
     story: list[Flowable] = [
-        CondPageBreak(2 * PICTURE_HEIGHT), heading(title), Spacer(1, 2 * mm),
+        CondPageBreak(2 * PICTURE_HEIGHT), heading(title), Spacer(1, 2 * mm), *gone,
+        Spacer(1, 2 * mm if gone else 0),
         part_pictures(some, record, "original", COLUMNS, PICTURE_HEIGHT),
     ]  # fmt: skip
     if more := ordered[MAX_PICTURES:]:

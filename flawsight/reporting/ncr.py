@@ -18,7 +18,7 @@ from flawsight.records.lot import Lot
 from flawsight.records.record import Record
 from flawsight.reporting import style
 from flawsight.reporting.drawings import ruled_blank
-from flawsight.reporting.layout import Cell, heading, table
+from flawsight.reporting.layout import Cell, heading, moment, table
 from flawsight.reporting.lot_report import (
     GAP,
     defect_title,
@@ -33,6 +33,7 @@ from flawsight.reporting.lot_report import (
     written,
 )
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe
+from flawsight.reporting.words import deleted_words
 from flawsight.taxonomy import describe
 
 MAX_PICTURES = 12
@@ -118,6 +119,9 @@ def _description(assessment: Assessment, bad: list[Part], record: Callable[[str]
     if more := bad[MAX_PICTURES:]:
         numbers = ", ".join(safe(part.looks[0].number) for part in more)
         story.append(paragraph(f"<b>{_('Nonconforming as well')}:</b> {numbers}", style.SMALL))
+    for taken in assessment.deleted:
+        when = moment(taken.at) if taken.at else ""
+        story.append(paragraph(deleted_words(taken.inspections, when), style.SMALL))
     if not story:
         story.append(paragraph(_("No inspected part is nonconforming.")))
     return story

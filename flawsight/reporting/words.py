@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flawsight.i18n import gettext as _
-from flawsight.i18n import marked, percent
+from flawsight.i18n import marked, ngettext, percent
 from flawsight.inspection.words import identifies, product_of
 from flawsight.taxonomy import ClassInfo
 
@@ -42,6 +42,26 @@ def next_step(data: Mapping[str, Any], info: ClassInfo) -> str:
             return _("Hold the part until a person has looked at it and decided.")
         case _:
             return info.recommended_action if info.is_defect else _("Hold the part and have it reviewed.")
+
+
+def deleted_words(inspections: int, when: str) -> str:
+    """What a retention rule took of a closed lot, so that nobody wonders at parts that are not listed."""
+    if when:
+        return ngettext(
+            "The record of %(num)s inspection of this lot was deleted by a retention rule (%(when)s). The "
+            "figures are those of the closing; that part is no longer listed.",
+            "The records of %(num)s inspections of this lot were deleted by a retention rule (%(when)s). The "
+            "figures are those of the closing; those parts are no longer listed.",
+            inspections,
+            when=when,
+        )
+    return ngettext(
+        "The record of %(num)s part of this lot was deleted by a retention rule. The figures are those of "
+        "the closing; that part is no longer listed.",
+        "The records of %(num)s parts of this lot were deleted by a retention rule. The figures are those of "
+        "the closing; those parts are no longer listed.",
+        inspections,
+    )
 
 
 def rate_with_interval(metric: Any) -> str:

@@ -1,4 +1,7 @@
-"""What the bench remembers between inspections: which part, lot, station, and who inspects."""
+"""What the bench remembers between inspections: which part, lot, station, and who inspects.
+
+Not the serial number: it belongs to one part, and the next picture mostly shows another.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from urllib.parse import quote, unquote
 from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from flawsight.errors import FlawsightError
+from flawsight.i18n import gettext as _
 from flawsight.i18n import marked
 from flawsight.records.lot import STATES, LotFilter
 from flawsight.records.lots import Lots
@@ -31,10 +36,17 @@ INSPECTION_TYPES = (
 bp = Blueprint("bench", __name__, url_prefix="/bench")
 
 
+class BadContext(FlawsightError):
+    """What is said about the part cannot be kept as it is."""
+
+    code = "bad_context"
+    status = 400
+
+
 @bp.post("/context")
 def keep() -> Response:
     """Remember the fields of the form; the page sends them as soon as one is changed."""
-    return remember(make_response("", 204), clean(request.form))
+    return remember(make_response("", 204), checked(request.form))
 
 
 @bp.get("/lot")
@@ -61,8 +73,12 @@ def camera() -> str:
 
 
 def sent_context() -> dict[str, str]:
-    """What the form says about the part; who is signed in is the inspector unless it names another."""
-    context = clean(request.form)
+    """What the form says about the part; who is signed in is the inspector unless it names another.
+
+    Raises:
+        BadContext: a field is too long.
+    """
+    context = checked(request.form)
     user = current_user()
     if user.id and not context.get("inspector"):
         context["inspector"] = user.name
@@ -75,25 +91,51 @@ def remembered() -> dict[str, str]:
         kept = json.loads(unquote(request.cookies.get(COOKIE, "{}")))
     except (ValueError, RecursionError):  # no JSON, or nested without end
         return {}
-    return clean(kept) if isinstance(kept, dict) else {}
+    return _without_serial(clean(kept)) if isinstance(kept, dict) else {}
 
 
 def remember(response: Response, context: Mapping[str, str]) -> Response:
-    """Let the browser of ``response`` remember ``context``."""
-    value = quote(json.dumps(dict(context), separators=(",", ":")))
+    """Let the browser of ``response`` remember ``context``, but for the serial number."""
+    value = quote(json.dumps(_without_serial(context), separators=(",", ":")))
     response.set_cookie(
         COOKIE, value, max_age=KEPT_S, httponly=True, samesite="Lax", secure=request.is_secure
     )
     return response
 
 
+def checked(values: Mapping[str, object]) -> dict[str, str]:
+    """The known fields that say something, printable.
+
+    Raises:
+        BadContext: one is too long. Cut, it would be another number.
+    """
+    found = _printable(values)
+    for key, value in found.items():
+        if len(value) > LENGTH:
+            raise BadContext(
+                "'%(field)s' has %(length)s characters. Shorten it to %(most)s.",
+                field=key if request.path.startswith("/api/") else _(CONTEXT[key]),
+                length=len(value),
+                most=LENGTH,
+            )
+    return found
+
+
 def clean(values: Mapping[str, object]) -> dict[str, str]:
-    """The known fields that say something, printable and of bounded length."""
+    """The same of what was remembered or is a folder's name, cut where it is too long."""
+    return {key: value[:LENGTH] for key, value in _printable(values).items()}
+
+
+def _printable(values: Mapping[str, object]) -> dict[str, str]:
     found = {
-        key: "".join(sign for sign in str(values.get(key, "")) if sign.isprintable()).strip()[:LENGTH]
+        key: "".join(sign for sign in str(values.get(key, "")) if sign.isprintable()).strip()
         for key in CONTEXT
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _without_serial(context: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in context.items() if key != "serial"}
 
 
 def context_form() -> dict[str, object]:

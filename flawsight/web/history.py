@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from flask import (
@@ -30,8 +31,8 @@ from flawsight.inspection.result import VERDICTS
 from flawsight.records.catalogue import REVIEW_STATES
 from flawsight.records.record import CONTEXT, Record
 from flawsight.records.retention import Deletion, Retention, Rule
+from flawsight.records.reviews import DISPOSITIONS, Review, Reviews
 from flawsight.records.search import ORDERS, Entry, Filter, History, Key, Run
-from flawsight.taxonomy import ClassInfo
 from flawsight.taxonomy import describe as describe_class
 from flawsight.web import answer
 from flawsight.web.auth import current_user, requires
@@ -42,21 +43,12 @@ from flawsight.web.view import NOBODY, badge_word, headline, spoken_time
 
 PAGE = 50
 COUNTED = 10_000  # above this the page says "more than"
+CHUNK = 200  # inspections whose answers are read at once
 FIELDS = (
-    "q",
-    "from",
-    "to",
-    "part",
-    "lot",
-    "class",
-    "verdict",
-    "min",
-    "max",
-    "review",
-    "model",
-    "numbers",
-    "order",
-)
+    "q", "from", "to", "part", "lot", "class", "verdict", "final", "disposition", "min", "max", "review",
+    "model", "numbers", "inspector", "station", "order",
+)  # fmt: skip
+PLACES = ("after", "before")
 REVIEW_WORDS = {
     "none": marked("Not reviewed"),
     "confirmed": marked("Confirmed"),
@@ -78,16 +70,25 @@ class BadFilter(FlawsightError):
     status = 400
 
 
+class BadBody(FlawsightError):
+    """What a program sent is no JSON object, or holds a value that means nothing."""
+
+    code = "bad_body"
+    status = 400
+
+
 @dataclass(frozen=True)
 class Line:
-    """One line of the list, in words."""
+    """One line of the list, in words: the answer that counts, and the model's where a person decided."""
 
     entry: Entry
-    info: ClassInfo
     headline: str
     badge: str
+    model_badge: str
+    decided: bool
     created_text: str
     review: str
+    disposition: str
     part: str
 
 
@@ -110,6 +111,7 @@ def index() -> str | AnyResponse:
         models=choices.models,
         verdicts=VERDICTS,
         reviews=REVIEW_WORDS,
+        dispositions=DISPOSITIONS,
         orders=ORDERS,
         this_year=date.today().year,
         newer=page.before and _address({**said, "before": spell(page.before)}),
@@ -135,7 +137,7 @@ def retention() -> str:
     return render_template(
         "retention.html",
         rule=rule,
-        count=it.count(rule) if rule else None,
+        preview=it.preview(rule) if rule else None,
         log=[(deletion, spoken_time(deletion.created_at)) for deletion in it.log()],
         longest=LONGEST_RULE,
     )
@@ -144,8 +146,15 @@ def retention() -> str:
 @bp.post("/retention")
 @requires("admin")
 def delete_by_rule() -> AnyResponse:
-    done = Retention(service().store).apply(_rule(request.form), current_user().name or NOBODY)
+    it, rule = Retention(service().store), _rule(request.form)
+    done = it.apply(rule, current_user().name or NOBODY)
     flash(ngettext("%(num)s inspection was deleted.", "%(num)s inspections were deleted.", done.inspections))
+    if kept := it.preview(rule).kept:
+        flash(
+            ngettext(
+                "%(num)s belongs to an open lot and stays.", "%(num)s belong to open lots and stay.", kept
+            )
+        )
     return redirect(url_for(".retention"), 303)
 
 
@@ -155,6 +164,7 @@ def delete_by_rule() -> AnyResponse:
 @api.get("/inspections")
 def listed() -> Response:
     """One page of the history; the parameters are those of the page's address."""
+    known_only(request.args, *FIELDS, *PLACES)
     wanted, order, place = parse(request.args)
     history = History(service().store)
     page = history.page(wanted, order, PAGE, **place)
@@ -175,13 +185,15 @@ def listed() -> Response:
 
 @api.get("/inspections/history.csv")
 def csv_for_programs() -> Response:
-    """Every match as CSV."""
+    """Every match as CSV, with the answer of a person that counts."""
+    known_only(request.args, *FIELDS)
     return as_csv()
 
 
 @api.get("/inspections/history.json")
 def json_for_programs() -> Response:
-    """Every match with all that was found."""
+    """Every match with all that was found and all that people answered."""
+    known_only(request.args, *FIELDS)
     return as_json()
 
 
@@ -189,6 +201,7 @@ def json_for_programs() -> Response:
 @requires("admin")
 def deletions() -> Response:
     """What was deleted by rule, latest first."""
+    known_only(request.args)
     return jsonify(deletions=[_deletion_json(one) for one in Retention(service().store).log()])
 
 
@@ -196,9 +209,17 @@ def deletions() -> Response:
 @requires("admin")
 def matching() -> Response:
     """How many inspections a rule would delete; nothing is deleted."""
+    known_only(request.args, "days", "which")
     rule = _rule(request.args)
-    count = Retention(service().store).count(rule)
-    return jsonify(days=rule.days, which=_which(rule), inspections=count)
+    preview = Retention(service().store).preview(rule)
+    return jsonify(
+        days=rule.days,
+        which=_which(rule),
+        inspections=preview.inspections,
+        in_closed_lots=preview.of_lots,
+        closed_lots=preview.lots,
+        kept_in_open_lots=preview.kept,
+    )
 
 
 @api.post("/retention")
@@ -206,7 +227,7 @@ def matching() -> Response:
 def apply_rule() -> Response:
     """Delete by rule, and keep a record of it."""
     values = json_object()
-    rule = _rule({key: str(values[key]) for key in ("days", "which") if key in values})
+    rule = _rule({key: str(values[key]) for key in ("days", "which") if key in values}, BadBody)
     return jsonify(_deletion_json(Retention(service().store).apply(rule, current_user().name or "a program")))
 
 
@@ -214,15 +235,29 @@ def json_object() -> dict[str, Any]:
     """The JSON object of the request.
 
     Raises:
-        BadFilter: there is none.
+        BadBody: there is none.
     """
     try:
         value = request.get_json(silent=True)
     except RecursionError:  # nested without end
         value = None
     if not isinstance(value, dict):
-        raise BadFilter("Send a JSON object, with the header Content-Type: application/json.")
+        raise BadBody("Send a JSON object, with the header Content-Type: application/json.")
     return value
+
+
+def known_only(args: Mapping[str, str], *names: str) -> None:
+    """Refuse what a program misspelled: a filter that is passed over would show everything.
+
+    Raises:
+        BadFilter: the address holds a parameter that is none of ``names``.
+    """
+    if unknown := sorted(set(args) - set(names)):
+        raise BadFilter(
+            "This address has no parameter %(unknown)s. It takes: %(known)s.",
+            unknown=", ".join(f"'{name}'" for name in unknown),
+            known=", ".join(names) or "–",
+        )
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:
@@ -264,26 +299,43 @@ def parse(args: Mapping[str, str]) -> tuple[Filter, str, dict[str, Key]]:
         BadFilter: a value cannot be understood.
     """
     order = args.get("order") or "newest"
-    last = _date(args, "to")
+    first, last = _date(args, "from"), _date(args, "to")
+    if first and last and first > last:
+        raise BadFilter(
+            "'from' (%(first)s) is later than 'to' (%(last)s), so nothing can match. Exchange them.",
+            first=first.isoformat(),
+            last=last.isoformat(),
+        )
+    low, high = _share(args, "min"), _share(args, "max")
+    if low is not None and high is not None and low > high:
+        raise BadFilter(
+            "'min' (%(low)s %%) is above 'max' (%(high)s %%), so nothing can match. Exchange them.",
+            low=args["min"],
+            high=args["max"],
+        )
     wanted = Filter(
         text=args.get("q", "").strip(),
-        since=_midnight(_date(args, "from")),
+        since=_midnight(first),
         until=_midnight(last + timedelta(days=1) if last else None),
         part_number=args.get("part", "").strip(),
         lot=args.get("lot", "").strip(),
         class_id=args.get("class", ""),
-        verdict=_one_of(args, "verdict", VERDICTS),
-        confidence_from=_share(args, "min"),
-        confidence_to=_share(args, "max"),
-        review=_one_of(args, "review", REVIEW_STATES),
+        verdict=one_of(args, "verdict", VERDICTS),
+        confidence_from=low,
+        confidence_to=high,
+        review=one_of(args, "review", REVIEW_STATES),
         model=args.get("model", ""),
         numbers=_runs(args.get("numbers", "")),
+        final=one_of(args, "final", VERDICTS),
+        disposition=one_of(args, "disposition", tuple(DISPOSITIONS)),
+        inspector=args.get("inspector", "").strip(),
+        station=args.get("station", "").strip(),
     )
     if order not in ORDERS:
         raise BadFilter(
             "There is no order %(order)r. Choose one of: %(known)s.", order=order, known=", ".join(ORDERS)
         )
-    return wanted, order, {name: _key(args[name]) for name in ("after", "before") if args.get(name)}
+    return wanted, order, {name: _key(args[name]) for name in PLACES if args.get(name)}
 
 
 def filter_said(args: MultiDict[str, str]) -> dict[str, str]:
@@ -298,14 +350,21 @@ def spell(key: Key) -> str:
 
 def export_csv(wanted: Filter, order: str) -> Response:
     """Every match as CSV, sent while it is read."""
-    records = History(service().store).walk(wanted, order)
-    return _download(_csv_lines(records), "text/csv", "csv")
+    return _download(_csv_lines(_answered(wanted, order)), "text/csv", "csv")
 
 
 def export_json(wanted: Filter, order: str) -> Response:
     """Every match as one JSON object, sent while it is read."""
-    records = History(service().store).walk(wanted, order)
-    return _download(_json_parts(records), "application/json", "json")
+    return _download(_json_parts(_answered(wanted, order)), "application/json", "json")
+
+
+def _answered(wanted: Filter, order: str) -> Iterator[tuple[Record, list[Review]]]:
+    """Every match with what people answered, first to latest."""
+    store = service().store
+    records, reviews = History(store).walk(wanted, order), Reviews(store)
+    while some := list(islice(records, CHUNK)):
+        answers = reviews.each_of([record.id for record in some])
+        yield from ((record, answers.get(record.id, [])) for record in some)
 
 
 def _download(parts: Iterator[str], mimetype: str, ending: str) -> Response:
@@ -315,12 +374,12 @@ def _download(parts: Iterator[str], mimetype: str, ending: str) -> Response:
     return response
 
 
-def _csv_lines(records: Iterator[Record]) -> Iterator[str]:
+def _csv_lines(answered: Iterator[tuple[Record, list[Review]]]) -> Iterator[str]:
     yield "\ufeff"  # so that spreadsheets read it as UTF-8
     head: list[str] | None = None
-    for record in records:
+    for record, reviews in answered:
         with speaking(ENGLISH):
-            row = _row(record)
+            row = _row(record, reviews[-1] if reviews else None)
         if head is None:
             head = list(row)
             yield csv_line(head)
@@ -329,7 +388,7 @@ def _csv_lines(records: Iterator[Record]) -> Iterator[str]:
         yield csv_line(["number"])
 
 
-def _row(record: Record) -> dict[str, Any]:
+def _row(record: Record, review: Review | None) -> dict[str, Any]:
     data = record.data
     return {
         "number": record.number,
@@ -347,13 +406,23 @@ def _row(record: Record) -> dict[str, Any]:
         "model_sha256": data["model"]["sha256"],
         "record_sha256": record.record_sha256,
         "id": record.id,
+        # Later columns stand at the end, so that whatever reads the earlier ones goes on to find them.
+        "review_state": review.state if review else "none",
+        "review_verdict": review.verdict if review else "",
+        "review_class": review.class_id if review else "",
+        "review_boxes": len(review.boxes) if review else "",
+        "reviewer": review.reviewer if review else "",
+        "reviewed_at": review.created_at.isoformat() if review else "",
+        "disposition": review.disposition if review else "",
+        "rationale": review.rationale if review else "",
     }
 
 
-def _json_parts(records: Iterator[Record]) -> Iterator[str]:
+def _json_parts(answered: Iterator[tuple[Record, list[Review]]]) -> Iterator[str]:
     yield '{"schema": "flawsight.history/1", "inspections": ['
-    for index, record in enumerate(records):
-        yield (",\n" if index else "\n") + json.dumps(answer.describe(record))
+    for index, (record, reviews) in enumerate(answered):
+        said = {**answer.describe(record), "reviews": [review.to_dict() for review in reviews]}
+        yield (",\n" if index else "\n") + json.dumps(said)
     yield "\n]}\n"
 
 
@@ -425,11 +494,18 @@ def _runs(text: str) -> tuple[Run, ...]:
     return tuple(runs)
 
 
-def _one_of(args: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
+def one_of(
+    args: Mapping[str, str], name: str, allowed: tuple[str, ...], wrong: type[FlawsightError] = BadFilter
+) -> str:
+    """The value ``name`` if it is one of ``allowed``; empty if it is not said.
+
+    Raises:
+        wrong: it is another.
+    """
     value = args.get(name, "")
     if value and value not in allowed:
-        raise BadFilter(
-            "%(value)r is no value for '%(name)s'. Choose one of: %(known)s.",
+        raise wrong(
+            marked("%(value)r is no value for '%(name)s'. Choose one of: %(known)s."),
             value=value,
             name=name,
             known=", ".join(allowed),
@@ -445,15 +521,15 @@ def _key(text: str) -> Key:
         raise BadFilter("This page of the history cannot be found. Start again at its first page.") from None
 
 
-def _rule(values: Mapping[str, str]) -> Rule:
+def _rule(values: Mapping[str, str], wrong: type[FlawsightError] = BadFilter) -> Rule:
     days = values.get("days", "")
-    if not (days.isascii() and days.isdigit() and int(days) <= LONGEST_RULE):
-        raise BadFilter(
-            "%(days)r is no number of days. Write a whole number from 0 to %(longest_rule)s.",
+    if not (days.isascii() and days.isdigit() and len(days) < 10 and int(days) <= LONGEST_RULE):
+        raise wrong(
+            marked("%(days)r is no number of days. Write a whole number from 0 to %(longest_rule)s."),
             days=days,
             longest_rule=LONGEST_RULE,
         )
-    which = _one_of(values, "which", ("accepted", "all")) or "accepted"
+    which = one_of(values, "which", ("accepted", "all"), wrong) or "accepted"
     return Rule(int(days), only_accepted=which == "accepted")
 
 
@@ -461,14 +537,16 @@ def _rule(values: Mapping[str, str]) -> Rule:
 
 
 def _line(entry: Entry) -> Line:
-    info = describe_class(entry.predicted_class)
+    info = describe_class(entry.final_class)
     return Line(
         entry=entry,
-        info=info,
-        headline=headline(entry.verdict, info),
-        badge=badge_word(entry.verdict, info),
+        headline=headline(entry.final_verdict, info),
+        badge=badge_word(entry.final_verdict, info),
+        model_badge=badge_word(entry.verdict, describe_class(entry.predicted_class)),
+        decided=entry.review_state != "none",
         created_text=spoken_time(entry.created_at),
         review=_(REVIEW_WORDS[entry.review_state]),
+        disposition=_(DISPOSITIONS.get(entry.disposition, "")),
         part=" · ".join(filter(None, (entry.part_number, entry.serial))),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,8 @@ from flawsight.records.assessment import (
 )
 from flawsight.records.lot import DISPOSITIONS, DRAWN, STATES, Event, Lot, Summary, event_words
 from flawsight.records.pchart import USUAL, PChart
-from flawsight.records.sampling import NONE_ALLOWED
+from flawsight.records.sampling import NONE_ALLOWED, Plan
+from flawsight.reporting.words import deleted_words
 from flawsight.taxonomy import describe
 from flawsight.web.view import spoken_time
 
@@ -51,6 +53,7 @@ class LotView:
     rows: list[SimpleNamespace]
     pareto: list[SimpleNamespace]
     events: list[SimpleNamespace]
+    deleted: list[str]
     has_ncr: bool
 
     @classmethod
@@ -67,6 +70,7 @@ class LotView:
             rows=[_row(row) for row in figures.rows],
             pareto=_pareto(figures),
             events=[_event(event) for event in reversed(lot.events)],
+            deleted=_deleted(assessment),
             has_ncr=has_ncr(lot, figures),
         )
 
@@ -159,8 +163,10 @@ def _sentences(lot: Lot, assessment: Assessment, changed: int, late: int) -> lis
     if figures.parts > figures.sample:
         said.append(_("%(parts)s parts inspected altogether.", parts=number(figures.parts)))
     if lot.state == "open":
-        if figures.decision == "reject":
+        if figures.decision == "reject" and figures.to_go:
             said.append(_("A rejection number is reached, so the rest of the sample cannot save the lot."))
+        elif figures.decision == "reject":
+            said.append(_("The sample is complete and a rejection number is reached."))
         else:
             if figures.to_go:
                 said.append(ngettext("%(num)s part to go.", "%(num)s parts to go.", figures.to_go))
@@ -192,6 +198,7 @@ def _sentences(lot: Lot, assessment: Assessment, changed: int, late: int) -> lis
                 len(assessment.left_out),
             )
         )
+    said += _deleted(assessment)
     if changed:
         said.append(
             ngettext(
@@ -219,6 +226,13 @@ def _sentences(lot: Lot, assessment: Assessment, changed: int, late: int) -> lis
     return said
 
 
+def _deleted(assessment: Assessment) -> list[str]:
+    return [
+        deleted_words(taken.inspections, spoken_time(taken.at) if taken.at else "")
+        for taken in assessment.deleted
+    ]
+
+
 def _facts(lot: Lot) -> list[tuple[str, str]]:
     terms = lot.terms
     facts = [
@@ -232,15 +246,22 @@ def _facts(lot: Lot) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value]
 
 
+def plan_row(severity: str, plan: Plan) -> SimpleNamespace:
+    """What one severity is held against."""
+    return SimpleNamespace(
+        severity=_(SEVERITY_WORDS[severity]),
+        limit=limit_words(plan.limit),
+        letter=plan.letter,
+        n=number(plan.n),
+        every_part=plan.every_part,
+        ac=plan.ac,
+        re=plan.re,
+    )
+
+
 def _row(row: Row) -> SimpleNamespace:
     return SimpleNamespace(
-        severity=_(SEVERITY_WORDS[row.severity]),
-        limit=limit_words(row.plan.limit),
-        letter=row.plan.letter,
-        n=number(row.plan.n),
-        every_part=row.plan.every_part,
-        ac=row.plan.ac,
-        re=row.plan.re,
+        **vars(plan_row(row.severity, row.plan)),
         found=row.found,
         beyond=row.beyond,
         look={"open": "review"}.get(row.state, row.state),
@@ -280,7 +301,9 @@ def _event(event: Event) -> SimpleNamespace:
 # --- the p-chart ------------------------------------------------------------------------------------
 
 WIDTH, HEIGHT = 760, 300
-LEFT, RIGHT, TOP, BOTTOM = 64, 14, 14, 34  # room for the axes
+LEFT, RIGHT, TOP, BOTTOM = 64, 14, 14, 46  # room for the axes
+NAME_LENGTH = 12  # characters of a lot's number below the chart
+NAME_WIDTH = 92  # room for so many
 
 
 @dataclass(frozen=True)
@@ -298,6 +321,7 @@ class ChartView:
     path: str
     dots: list[SimpleNamespace]
     ticks: list[SimpleNamespace]
+    bottom: int
     sentences: list[str]
 
     @classmethod
@@ -310,6 +334,8 @@ class ChartView:
 
         def x(index: int) -> float:
             return round(LEFT + (index + 0.5) * step, 1)
+
+        named = _named(len(chart.points), max(1, ceil(NAME_WIDTH / step)))
 
         def steps(levels: Sequence[float]) -> str:
             """A limit is level for one lot, then jumps to the next."""
@@ -336,7 +362,9 @@ class ChartView:
                     lot_id=point.lot.lot_id,
                     number=point.lot.number,
                     closed_text=spoken_time(point.lot.closed_at),
+                    name=_short(point.lot.number) if index in named else "",
                     n=number(point.lot.n),
+                    undecided=point.lot.undecided,
                     nonconforming=number(point.lot.nonconforming),
                     share=percent(point.share),
                     lower=percent(point.lower),
@@ -348,8 +376,19 @@ class ChartView:
                 for index, point in enumerate(chart.points)
             ],
             ticks=[SimpleNamespace(y=y(top * part / 4), text=percent(top * part / 4)) for part in range(5)],
+            bottom=HEIGHT - BOTTOM,
             sentences=_chart_words(chart),
         )
+
+
+def _named(count: int, apart: int) -> set[int]:
+    """Which of ``count`` lots are named below the chart: first, last, and every so many between."""
+    last = count - 1
+    return {0, last, *range(0, last - apart + 1, apart)}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= NAME_LENGTH else f"{text[: NAME_LENGTH - 1]}…"
 
 
 def _chart_words(chart: PChart) -> list[str]:
@@ -377,6 +416,14 @@ def _chart_words(chart: PChart) -> list[str]:
         )
     else:
         said.append(_("No lot lies outside its limits."))
+    if left_out := sum(point.lot.undecided for point in chart.points):
+        said.append(
+            ngettext(
+                "n counts decided parts only; %(num)s part still undecided at the closing is left out.",
+                "n counts decided parts only; %(num)s parts still undecided at the closing are left out.",
+                left_out,
+            )
+        )
     return said
 
 
@@ -413,4 +460,12 @@ def lot_json(lot: Lot, assessment: Assessment) -> dict[str, Any]:
             for part in assessment.parts
         ],
         "left_out": [look.number for look in assessment.left_out],
+        "deleted": [
+            {
+                "inspections": taken.inspections,
+                "by": taken.by,
+                "created_at": taken.at.isoformat() if taken.at else None,
+            }
+            for taken in assessment.deleted
+        ],
     }

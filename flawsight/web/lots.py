@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from flawsight.i18n import gettext as _
 from flawsight.i18n import ngettext
-from flawsight.records.assessment import PART_WORDS, SEVERITIES, SEVERITY_WORDS, Assessment
+from flawsight.records.assessment import PART_WORDS, SEVERITIES, SEVERITY_WORDS, Assessment, plans
 from flawsight.records.issued import issue
 from flawsight.records.lot import (
     DEFAULT_LIMITS,
@@ -40,6 +40,7 @@ from flawsight.web.lot_view import (
     line,
     lot_json,
     part_tile,
+    plan_row,
 )
 from flawsight.web.service import service
 from flawsight.web.spreadsheet import csv_line
@@ -84,6 +85,18 @@ def new() -> str:
     return _form({**remembered(), "level": "II", "drawn": "random"})
 
 
+@bp.post("/new")
+def preview() -> str:
+    """The form as it was filled in, with the plan it gives; nothing is opened."""
+    return _form(request.form)
+
+
+@bp.get("/plan")
+def plan() -> str:
+    """The plan that a lot of this size and these limits would have, as a part of the page."""
+    return render_template("lot_plan.html", **_plan(request.args))
+
+
 @bp.post("")
 def create() -> AnyResponse | tuple[str, int]:
     form = request.form
@@ -114,8 +127,7 @@ def inspect(lot_id: int) -> AnyResponse:
     """Let the bench name this lot and its part from now on."""
     terms = Lots(service().store).get(lot_id).terms
     part = {"lot": terms.number, "part_number": terms.part_number, "part_revision": terms.part_revision}
-    kept = {key: value for key, value in remembered().items() if key != "serial"}
-    return remember(redirect(url_for("pages.start"), 303), clean({**kept, **part}))
+    return remember(redirect(url_for("pages.start"), 303), clean({**remembered(), **part}))
 
 
 @bp.post("/<int:lot_id>/close")
@@ -330,7 +342,22 @@ def _form(values: Mapping[str, str], problem: str = "") -> str:
         by=values.get("by") or remembered().get("inspector", ""),
         largest=LARGEST_LOT,
         length=LENGTH,
+        **_plan(values),
     )
+
+
+def _plan(values: Mapping[str, str]) -> dict[str, Any]:
+    """What ``lot_plan.html`` needs; nothing is shown before the size is said."""
+    shown: dict[str, Any] = {"plan": [], "plan_sample": 0, "plan_problem": ""}
+    if not values.get("size"):
+        return shown
+    try:
+        terms = terms_of({**values, "limits": _sent_limits(values)})
+        found = plans(terms.size, terms.level, terms.limits)
+    except (BadLot, BadPlan) as error:
+        return {**shown, "plan_problem": error.said()}
+    rows = [plan_row(severity, plan) for severity, plan in found.items()]
+    return {**shown, "plan": rows, "plan_sample": max(plan.n for plan in found.values())}
 
 
 def _sent_limits(form: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from flawsight.records.lots import Lots
 from flawsight.records.pchart import p_chart
 from flawsight.web import lots as pages
 from flawsight.web.auth import requires
-from flawsight.web.history import json_object
+from flawsight.web.history import PLACES, json_object, known_only
 from flawsight.web.lot_view import lot_json
 from flawsight.web.security import csrf
 from flawsight.web.service import service
@@ -24,6 +24,7 @@ csrf.exempt(bp)
 @bp.get("")
 def listed() -> Response:
     """A page of the lots, newest first; ``q``, ``state`` and ``part`` filter."""
+    known_only(request.args, *pages.FIELDS, *PLACES)
     wanted, place = pages.parse(request.args)
     lots = Lots(service().store)
     page = lots.page(wanted, pages.PAGE, **place)
@@ -104,6 +105,7 @@ def as_csv(lot_id: int) -> Response:
 @bp.get("/trend")
 def trend() -> Response:
     """The p-chart: the latest closed lots with share and limits; ``part`` is a part number."""
+    known_only(request.args, "part")
     chart = p_chart(Lots(service().store).trend(request.args.get("part", "").strip()))
     return jsonify(
         centre=chart.centre,
@@ -115,6 +117,7 @@ def trend() -> Response:
                 "closed_at": point.lot.closed_at.isoformat(),
                 "n": point.lot.n,
                 "nonconforming": point.lot.nonconforming,
+                "undecided": point.lot.undecided,
                 "share": point.share,
                 "lower": point.lower,
                 "upper": point.upper,

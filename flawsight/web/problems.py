@@ -63,6 +63,12 @@ PROBLEMS = {
         marked("The tables of ISO 2859-1 lack these values."),
         marked("The message names the values there are. Choose one of them."),
     ),
+    "bad_context": (
+        400,
+        marked("That cannot be kept about the part"),
+        marked("A field is longer than any that is kept."),
+        marked("The message names the field and its limit. Shorten it and send the image again."),
+    ),
     "empty_upload": (
         400,
         marked("No image arrived"),

@@ -16,6 +16,7 @@ from flawsight.records import corrections
 from flawsight.records.record import Record
 from flawsight.records.reviews import (
     DISPOSITIONS,
+    QUEUES,
     VERDICTS,
     Answer,
     BadReview,
@@ -27,13 +28,14 @@ from flawsight.records.search import Entry, Filter, History
 from flawsight.taxonomy import describe, load_taxonomy
 from flawsight.web.auth import current_user, requires
 from flawsight.web.bench import remember, remembered
-from flawsight.web.history import entry_json, filter_said, json_object, parse
+from flawsight.web.history import entry_json, filter_said, json_object, known_only, one_of, parse
 from flawsight.web.security import csrf
 from flawsight.web.service import service
 from flawsight.web.view import ResultView, ReviewView, badge_word, headline
 
 QUEUE = 48
 COUNTED = 10_000
+QUEUE_WORDS = {"undecided": marked("Undecided by the model"), "all": marked("All without an answer")}
 # Where nothing is good or defective, an answer says which one it is, or that it is none.
 NAMED_VERDICTS = {
     "accept": marked("One that this model knows"),
@@ -48,15 +50,14 @@ csrf.exempt(api)
 
 @bp.get("")
 def queue() -> str:
-    reviews = Reviews(service().store)
-    count = reviews.count_undecided(COUNTED + 1)
+    reviews, kind = Reviews(service().store), _kind()
+    counts = {name: reviews.count_queue(name, COUNTED + 1) for name in QUEUES}
     return render_template(
         "queue.html",
-        lines=[(entry, *_words(entry)) for entry in reviews.undecided(QUEUE)],
-        count_text=_("More than %(count)s wait for an answer", count=number(COUNTED))
-        if count > COUNTED
-        else ngettext("%(num)s waits for an answer", "%(num)s wait for an answer", count),
-        count=count,
+        lines=[(entry, *_words(entry)) for entry in reviews.queue(kind, QUEUE)],
+        kind=kind,
+        shown=[(name, _(QUEUE_WORDS[name]), _at_most(counts[name])) for name in QUEUES],
+        count_text=_count_text(kind, counts[kind]),
         nothing=not History(service().store).count(Filter(), 1),
     )
 
@@ -69,7 +70,7 @@ def show(inspection_id: str) -> str:
 @bp.post("/<inspection_id>")
 @requires("inspector")
 def decide(inspection_id: str) -> AnyResponse | tuple[str, int]:
-    reviews, within = Reviews(service().store), filter_said(request.args)
+    reviews, within = Reviews(service().store), _within()
     try:
         answer = _answer(request.form, _sent_boxes(request.form))
         reviews.add(inspection_id, answer)
@@ -127,14 +128,39 @@ def create(inspection_id: str) -> Response:
 
 @api.get("/reviews/queue")
 def queue_for_programs() -> Response:
-    """What nobody has answered, least certain first."""
-    return jsonify(inspections=[entry_json(entry) for entry in Reviews(service().store).undecided(QUEUE)])
+    """What nobody has answered, least certain first; ``show=undecided``: what the model left to a person."""
+    known_only(request.args, "show")
+    kind = one_of(request.args, "show", tuple(QUEUES)) or "all"
+    return jsonify(inspections=[entry_json(entry) for entry in Reviews(service().store).queue(kind, QUEUE)])
 
 
 @api.get("/reviews/corrections.zip")
 def download_for_programs() -> Response:
     """Corrected pictures as class folders with boxes, to train on."""
     return download()
+
+
+def _kind() -> str:
+    """Which queue the address means; the usual one needs no word."""
+    return "all" if request.args.get("queue") == "all" else "undecided"
+
+
+def _within() -> dict[str, str]:
+    """The list one came from, as an address says it: a filter of the history, or the queue of all."""
+    said = filter_said(request.args)
+    return said or ({"queue": "all"} if _kind() == "all" else {})
+
+
+def _at_most(count: int) -> str:
+    return f"{number(COUNTED)}+" if count > COUNTED else number(count)
+
+
+def _count_text(kind: str, count: int) -> str:
+    if count > COUNTED:
+        return _("More than %(count)s wait for an answer", count=number(COUNTED))
+    if kind == "all":
+        return ngettext("%(num)s has no answer yet", "%(num)s have no answer yet", count)
+    return ngettext("%(num)s waits for an answer", "%(num)s wait for an answer", count)
 
 
 def _words(entry: Entry) -> tuple[str, str]:
@@ -186,7 +212,8 @@ def _page(record: Record, problem: str = "", form: Mapping[str, str] | None = No
         before=before,
         after=after,
         said=said,
-        within=filter_said(request.args),
+        within=_within(),
+        in_history=bool(filter_said(request.args)),
         model_boxes=_model_boxes(record),
         problem=problem,
         verdicts=NAMED_VERDICTS if view.identifies else VERDICTS,
@@ -202,7 +229,7 @@ def _neighbours(inspection_id: str) -> tuple[str | None, str | None]:
     wanted, order, _place = parse(within := filter_said(request.args))
     if within:
         return History(service().store).neighbours(inspection_id, wanted, order)
-    return Reviews(service().store).neighbours(inspection_id)
+    return Reviews(service().store).neighbours(inspection_id, _kind())
 
 
 def _preset(record: Record, latest: Review | None) -> dict[str, Any]:
@@ -222,13 +249,26 @@ def _preset(record: Record, latest: Review | None) -> dict[str, Any]:
 
 
 def _wanted(preset: dict[str, Any], record: Record) -> dict[str, Any]:
-    """``preset`` with the verdict that the address asks for, and a class that goes with it."""
+    """``preset`` with the verdict that the address asks for, and a class that goes with it.
+
+    A good part may get the likeliest good class of its kind. A defect is only ever that of the model's own
+    answer: without one it is empty, for a person to choose.
+    """
     verdict = request.args.get("answer", "")
     if verdict not in VERDICTS or verdict == preset["verdict"]:
         return preset
-    classes = [preset["class"], *record.data["probabilities"]]
-    fitting = (name for name in classes if describe(name).is_defect == (verdict == "reject"))
-    return {**preset, "verdict": verdict, "class": next(fitting, preset["class"])}
+    own = record.data["predicted_class"]
+    classes = [preset["class"], own]
+    if verdict == "accept":
+        likely = list(record.data["probabilities"])
+        classes += sorted(likely, key=lambda name: describe(name).dataset != describe(own).dataset)
+    fitting = (name for name in classes if name and _fits(name, verdict))
+    return {**preset, "verdict": verdict, "class": next(fitting, "")}
+
+
+def _fits(class_id: str, verdict: str) -> bool:
+    """Whether a class may go with a verdict; a part that is none for this model may be of any."""
+    return verdict == "unknown" or describe(class_id).is_defect == (verdict == "reject")
 
 
 def _model_boxes(record: Record) -> str:

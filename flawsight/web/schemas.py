@@ -17,6 +17,7 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 Pixel = Annotated[int, Field(ge=0)]
 Verdict = Literal["accept", "review", "reject", "unknown"]
 Address = Annotated[str, Field(description="A path on this server.")]
+Disposition = Literal["", "use_as_is", "rework", "repair", "scrap", "return"]
 ContextText = Annotated[str, Field(max_length=80)]
 
 
@@ -164,22 +165,35 @@ class Entry(BaseModel):
     serial: str
     model: str
     review_state: Literal["none", "confirmed", "corrected"]
+    final_verdict: Verdict = Field(description="What counts: the latest of a person, else the model's.")
+    final_class: str
+    disposition: Disposition
+    inspector: str
+    station: str
     links: EntryLinks
 
 
 class HistoryFilter(BaseModel):
-    q: str = Field("", description="What the number, part, lot, serial number or file name begins with.")
+    q: str = Field(
+        "",
+        description="What the number, part, lot, serial number or file name begins with; digits alone are "
+        "also a running number.",
+    )
     since: date | None = Field(None, alias="from", description="Filed on this day or later.")
     until: date | None = Field(None, alias="to", description="Filed on this day or before.")
     part: str = ""
     lot: str = ""
     class_id: str = Field("", alias="class")
-    verdict: Verdict | None = None
+    verdict: Verdict | None = Field(None, description="The model's.")
+    final: Verdict | None = Field(None, description="The verdict that counts: a person's, else the model's.")
+    disposition: Literal["use_as_is", "rework", "repair", "scrap", "return"] | None = None
     low: Percent | None = Field(None, alias="min", description="Least confidence of the model.")
     high: Percent | None = Field(None, alias="max", description="Highest confidence of the model.")
     review: Literal["none", "confirmed", "corrected"] | None = None
     model: str = Field("", description="Name and version.")
     numbers: str = Field("", description="Numbers, or runs of them: `INSP-2026-000012..000015, 000017`.")
+    inspector: str = ""
+    station: str = ""
     order: Literal["newest", "oldest", "least_confident", "most_confident"] = "newest"
 
 
@@ -196,9 +210,15 @@ class HistoryPage(BaseModel):
     previous: Address | None
 
 
+class ExportedInspection(Inspection):
+    """The same with what people answered, first to latest: the latest counts."""
+
+    reviews: list[Review]
+
+
 class HistoryExport(BaseModel):
     schema_name: Literal["flawsight.history/1"] = Field(alias="schema")
-    inspections: list[Inspection]
+    inspections: list[ExportedInspection]
 
 
 class Explanation(BaseModel):
@@ -228,7 +248,7 @@ class NewReview(BaseModel):
     verdict: Literal["accept", "reject", "unknown"]
     class_id: str = Field(alias="class", min_length=1, max_length=80)
     boxes: list[Box] = []
-    disposition: Literal["", "use_as_is", "rework", "repair", "scrap", "return"] = ""
+    disposition: Disposition = ""
     rationale: str = Field("", max_length=2000)
 
 
@@ -245,6 +265,12 @@ class ReviewQueue(BaseModel):
     inspections: list[Entry]
 
 
+class QueueQuery(BaseModel):
+    show: Literal["all", "undecided"] = Field(
+        "all", description="`undecided`: what the model left to a person."
+    )
+
+
 class CorrectionsQuery(BaseModel):
     everything: str = Field("", alias="all", description="`all=1` also takes what people confirmed.")
 
@@ -259,6 +285,9 @@ class Rule(BaseModel):
 
 class Matching(Rule):
     inspections: int = Field(description="So many would be deleted now.")
+    in_closed_lots: int = Field(description="Of these, parts of closed lots, whose reports then lack them.")
+    closed_lots: int = Field(description="Of so many lots.")
+    kept_in_open_lots: int = Field(description="Old enough, but of open lots: these stay.")
 
 
 class Deletion(Rule):
@@ -322,6 +351,7 @@ class Lot(LotLine):
     record_sha256: Sha256
     parts: list[dict[str, Any]]
     left_out: list[str]
+    deleted: list[dict[str, Any]] = Field(description="What retention rules took of it since its closing.")
 
 
 class LotPage(BaseModel):

@@ -14,7 +14,7 @@ from flawsight.records.verify import head
 from flawsight.web import trust as pages
 from flawsight.web.auth import requires
 from flawsight.web.background import start_golden_check, start_verification
-from flawsight.web.history import json_object
+from flawsight.web.history import json_object, known_only
 from flawsight.web.security import csrf
 from flawsight.web.service import service
 from flawsight.web.trust_view import agreement_json, check_json, drift_json, locked_text
@@ -124,6 +124,7 @@ def override() -> Response:
 @bp.get("/agreement")
 def agreement() -> Response:
     """How far the model and people agree on the inspections of the days ``from`` to ``to``."""
+    known_only(request.args, "from", "to")
     since, until, found = pages.asked_agreement()
     return jsonify({"from": since.isoformat(), "to": until.isoformat(), **agreement_json(found)})
 
@@ -131,6 +132,7 @@ def agreement() -> Response:
 @bp.get("/drift")
 def drift() -> Response:
     """Whether the ``n`` latest inspections look like the validation set, and since when they do not."""
+    known_only(request.args, "n")
     return jsonify(drift_json(pages.asked_drift()))
 
 

@@ -156,6 +156,36 @@ def close_elsewhere(page: Page, address: str) -> None:
     assert page.request.post(f"/api/v1/lots/{lot}/decision", data=said).ok
 
 
+def test_the_plan_follows_the_form(page: Page) -> None:
+    page.goto("/lots/new")
+    plan = page.locator("#lot-plan")
+    expect(plan).to_contain_text("Say how large the lot is")
+    expect(page.get_by_role("button", name="Show the plan")).to_be_hidden()
+    page.get_by_label("Lot size, parts").fill("5000")
+    expect(plan).to_contain_text("200 parts of the lot are to be inspected.")
+    page.get_by_label("General inspection level").select_option("I")
+    expect(plan).to_contain_text("80 parts of the lot are to be inspected.")
+    page.get_by_label("Lot size, parts").fill("0")
+    expect(plan).to_contain_text("A lot has 1 to")
+
+
+def test_the_letters_of_the_trend_stay_legible_on_a_phone(phone: Page) -> None:
+    for number in ("P-1", "P-2"):
+        open_lot(phone, number)
+        for _ in range(2):
+            send(phone, cracked(), number)
+        address = phone.url
+        lot = address.rsplit("/", 1)[1]
+        assert phone.request.post(
+            f"/api/v1/lots/{lot}/decision", data={"decision": "reject", "by": "Ines"}
+        ).ok
+    phone.goto("/lots/trend")
+    letters = phone.locator(".p-chart text").first
+    assert letters.evaluate("one => one.getBoundingClientRect().height") >= 12
+    expect(phone.get_by_text("swipe it sideways")).to_be_visible()
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_lots_fit_a_phone(phone: Page) -> None:
     open_lot(phone, "B-3", size=5000)
     for address in (phone.url, "/lots", "/lots/new", "/lots/trend"):

@@ -125,10 +125,33 @@ def test_an_accepted_part_is_filed_though_the_model_drew_boxes(page: Page) -> No
     expect(page.get_by_role("status").first).to_contain_text("The answer was filed")
 
 
+def test_a_defect_that_the_model_did_not_name_is_left_to_the_person(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("button", name="Inspect sample: MT Free 2").click()
+    page.wait_for_url("**/inspections/*")
+    page.goto(page.url.replace("/inspections/", "/review/"))
+    page.get_by_label("Your name").fill("A. Kern")
+    page.keyboard.press("Tab")
+    page.locator("h1").click()
+    page.keyboard.press("r")
+    classes = page.get_by_label("Class", exact=True)
+    expect(classes).to_have_value("")
+    expect(classes.locator("option:checked")).to_have_text("Choose the defect")
+    page.get_by_role("button", name="Add a box").click()
+    assert drawn(page)[0]["class"] == ""
+    page.get_by_role("button", name="File", exact=True).click()  # which the browser does not send
+    assert "/review/" in page.url and classes.evaluate("one => one.validity.valueMissing")
+    classes.select_option("MT_Crack")
+    assert drawn(page)[0]["class"] == "MT_Crack"
+    page.locator("h1").click()
+    page.keyboard.press("a")
+    expect(classes).to_have_value("MT_Free")
+
+
 def test_the_queue_is_walked_with_keys(page: Page) -> None:
     for _ in range(2):
         inspected(page)
-    page.goto("/review")
+    page.goto("/review?queue=all")
     page.get_by_role("link", name="Start with the least certain").click()
     page.wait_for_url(re.compile("/review/[0-9a-f]{32}"))
     first = page.url
@@ -147,7 +170,7 @@ def test_a_filter_is_set_kept_in_the_address_and_exported(page: Page) -> None:
     page.get_by_text("Filters and order").click()
     page.get_by_label("Verdict").select_option("reject")
     page.get_by_role("button", name="Apply").click()
-    page.wait_for_url("**/history?verdict=reject")
+    page.wait_for_url("**/history?final=reject")
     expect(page.get_by_label("Verdict")).to_have_value("reject")
     assert page.locator(".history tbody tr").count() >= 1
     assert "accept" not in page.locator(".history tbody").inner_text().lower()
@@ -179,6 +202,80 @@ def test_the_part_is_remembered_without_sending_anything(page: Page, cracked_fil
     page.get_by_role("button", name="Inspect", exact=True).click()
     page.wait_for_url("**/inspections/*")
     expect(page.locator(".part")).to_contain_text("MT-4711")
+
+
+def one_serial(page: Page, count: int) -> None:
+    """The bench names a serial number, and ``count`` photos are about to be sent."""
+    page.goto("/")
+    page.locator("#context summary").click()
+    page.get_by_label("Serial number").fill("SER-1")
+    page.get_by_label("Station").fill("Bench 3")
+    page.get_by_label("Station").press("Tab")
+    photos = [
+        {"name": f"{n}.png", "mimeType": "image/png", "buffer": encoded(surface(160 + n))}
+        for n in range(count)
+    ]
+    page.get_by_label("Photo of the part").set_input_files(photos)  # type: ignore[arg-type]
+    page.get_by_role("button", name=f"Inspect {count} photos").click()
+
+
+@pytest.mark.parametrize(
+    ("choice", "serials"),
+    [("Yes, all of SER-1", ["SER-1"] * 3), ("No, send them without a serial number", [""] * 3)],
+)
+def test_many_photos_with_one_serial_number_are_asked_about(
+    page: Page, choice: str, serials: list[str]
+) -> None:
+    one_serial(page, 3)
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Are these 3 photos pictures of one part?")
+    dialog.get_by_role("button", name=choice).click()
+    expect(page.locator("#batch-said")).to_contain_text("Finished, 3 of 3")
+    listed = page.request.get("/api/v1/inspections").json()["inspections"][:3]
+    assert [(one["serial"], one["station"]) for one in listed] == [(said, "Bench 3") for said in serials]
+    expect(page.locator("#context-now")).to_have_text("Bench 3")
+
+
+def test_the_question_about_one_serial_number_can_be_taken_back(page: Page) -> None:
+    one_serial(page, 2)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator("#batch")).to_be_hidden()
+    expect(page.get_by_label("Serial number")).to_have_value("SER-1")
+    expect(page.get_by_role("button", name="Inspect 2 photos")).to_be_enabled()
+
+
+def test_one_part_is_inspected_under_its_serial_number_and_the_next_is_not(
+    page: Page, cracked_file: Path
+) -> None:
+    page.goto("/")
+    page.locator("#context summary").click()
+    page.get_by_label("Serial number").fill("SER-1")
+    page.get_by_label("Photo of the part").set_input_files(cracked_file)
+    page.get_by_role("button", name="Inspect", exact=True).click()
+    page.wait_for_url("**/inspections/*")
+    expect(page.locator(".part")).to_contain_text("SER-1")
+    page.go_back()
+    expect(page.get_by_label("Serial number")).to_have_value("")
+
+
+def test_the_camera_asks_for_a_serial_number_a_part_unless_told_otherwise(page: Page) -> None:
+    page.goto("/bench/camera")
+    expect(page.locator("#shutter")).to_be_enabled()
+    page.locator("#context summary").click()
+    serial = page.get_by_label("Serial number", exact=True)
+    serial.fill("SER-7")
+    page.get_by_label("The next picture shows the same part").check()
+    for count in (1, 2):
+        page.locator("#shutter").click()
+        expect(page.locator("#shots a")).to_have_count(count)
+        expect(serial).to_have_value("SER-7")
+        expect(page.locator("#shutter")).to_be_enabled()
+    page.get_by_label("The next picture shows the same part").uncheck()
+    page.locator("#shutter").click()
+    expect(page.locator("#shots a")).to_have_count(3)
+    expect(serial).to_have_value("")
+    expect(page.locator("#context-now")).to_have_text("not said")
 
 
 # --- many photos, paste, camera -------------------------------------------------------------------------
