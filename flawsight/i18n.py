@@ -6,18 +6,22 @@ in it. Outside a request, and in the threads that inspect, it is English.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, wraps
 from gettext import NullTranslations, translation
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from babel.numbers import format_decimal
 
 FOLDER = Path(__file__).with_name("translations")
 ENGLISH = "en"
 LANGUAGES = {ENGLISH: "English", "de": "Deutsch", "id": "Bahasa Indonesia"}
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 _language: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
@@ -35,6 +39,18 @@ def speaking(language: str) -> Iterator[None]:
         yield
     finally:
         _language.reset(before)
+
+
+def in_this_language(work: Callable[Given, Result]) -> Callable[Given, Result]:
+    """``work`` for another thread, which would speak English: there it speaks the present language."""
+    here = language()
+
+    @wraps(work)
+    def said(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        with speaking(here):
+            return work(*args, **kwargs)
+
+    return said
 
 
 def gettext(message: str, **values: object) -> str:

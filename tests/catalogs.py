@@ -8,6 +8,8 @@ is translated there is compiled beside it.
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from flawsight.errors import FlawsightError
 from flawsight.i18n import ENGLISH, FOLDER, LANGUAGES
 from flawsight.settings import PROJECT_ROOT
 
+PLAIN_WORDS = ("Undecided", "Nonconforming", "Rejected", "Critical", "Major", "Disposition", "Rationale")
 TRANSLATED = tuple(language for language in LANGUAGES if language != ENGLISH)
 
 
@@ -49,7 +52,27 @@ def fresh() -> Catalog:
         for name, line, message, comments, context in found:
             place = [(f"{folder}/{name}", line)]
             catalog.add(message, None, place, auto_comments=comments, context=context)
+    for file in sorted((PROJECT_ROOT / "flawsight").rglob("*.py")):
+        for hidden in _in_f_strings(file):
+            catalog.add(hidden, None, [(file.relative_to(PROJECT_ROOT).as_posix(), 1)])
     return catalog
+
+
+def marked_in(code: ast.AST) -> Iterator[str | tuple[str, str]]:
+    """The texts that ``code`` marks by calls."""
+    for node in ast.walk(code):
+        match node:
+            case ast.Call(ast.Name("_" | "marked"), [ast.Constant(str() as text), *_]):
+                yield text
+            case ast.Call(ast.Name("ngettext"), [ast.Constant(one), ast.Constant(many), *_]):
+                yield one, many
+
+
+def _in_f_strings(file: Path) -> Iterator[str | tuple[str, str]]:
+    """What Babel overlooks: before Python 3.12 an f-string is a single word to it."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            yield from marked_in(node)
 
 
 def read(language: str) -> Catalog:
@@ -58,6 +81,19 @@ def read(language: str) -> Catalog:
         return Catalog(locale=language, project="Flawsight", charset="utf-8")
     with path.open("rb") as file:
         return read_po(file, locale=language)
+
+
+def english_in(text: str, language: str) -> list[str]:
+    """English texts that ``text``, said in ``language``, still holds; single words may be names."""
+    return [
+        message.id
+        for message in read(language)
+        if isinstance(message.id, str)
+        and (len(message.id.split()) > 1 or message.id in PLAIN_WORDS)
+        and "%" not in message.id
+        and message.string != message.id
+        and re.search(rf"(?<!\w){re.escape(message.id)}(?!\w)", text)
+    ]
 
 
 def update(language: str) -> int:

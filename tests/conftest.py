@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -129,3 +130,19 @@ def drawn_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that measure the memory of the process run before others fill it."""
     items.sort(key=lambda item: item.path.name != "test_fuzz.py")  # a stable sort: all else keeps its order
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(
+            "only an administrator may mount a disk here; test_records.py limits the file size instead"
+        )
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)

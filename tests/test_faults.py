@@ -12,9 +12,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -41,22 +41,6 @@ from flawsight.settings import PROJECT_ROOT
 from flawsight.web import create_app
 
 PART = encoded(cracked())
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 3 MB of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(
-            "only an administrator may mount a disk here; test_records.py limits the file size instead"
-        )
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def instance_of(app: Flask) -> Path:
@@ -196,6 +180,12 @@ def test_a_disk_that_fills_up_under_load_loses_nothing_acknowledged(tmp_path: Pa
     folders = {path.name for path in small_disk.glob("inspections/*")}
     assert folders == {created["id"] for created in kept}
     close(app)
+
+
+def test_not_ready_while_uploads_find_no_room(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/full")
+    body = app.test_client().get("/readyz")
+    assert body.status_code == 503 and "/dev/full cannot be written to" in body.get_json()["problem"]
 
 
 def test_a_folder_that_becomes_read_only_refuses_and_still_shows(tmp_path: Path, small_disk: Path) -> None:
@@ -343,6 +333,28 @@ def test_a_bad_model_file_is_named_and_a_good_one_is_taken_without_restart(tmp_p
     assert client.get("/healthz").status_code == 200 and client.get("/readyz").status_code == 503
     settings.model.write_bytes(sound_onnx())
     assert send_to_api(client, PART).status_code == 201
+    close(app)
+
+
+@pytest.mark.parametrize("fault", ["torn", "gone"])
+def test_a_model_file_that_is_lost_while_running_is_missed_at_the_next_start_only(
+    tmp_path: Path, fault: str
+) -> None:
+    settings = settings_in(tmp_path)
+    settings.model.write_bytes(sound_onnx())
+    app = create_app(settings)
+    before = send_to_api(app.test_client(), PART).get_json()
+    if fault == "torn":
+        settings.model.write_bytes(sound_onnx()[:-500])
+    else:
+        settings.model.unlink()
+    after = send_to_api(app.test_client(), PART).get_json()
+    assert (after["verdict"], after["model"]) == (before["verdict"], before["model"])
+    assert everything_is_whole(app.test_client(), before)
+    close(app)
+    app = create_app(settings)
+    assert "model.onnx" in refused(app.test_client())
+    assert everything_is_whole(app.test_client(), before), "what was filed needs no model"
     close(app)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import pytest
@@ -96,6 +97,16 @@ def test_the_exported_table_is_english_in_every_language(client: FlaskClient) ->
     send_to_api(client, encoded(cracked()))
     client.set_cookie("flawsight_language", "id")
     assert ",Crack," in client.get("/history/history.csv").text
+
+
+def test_work_handed_to_other_threads_speaks_the_language_of_the_one_that_asked() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        with i18n.speaking("de"):
+            assert (
+                list(pool.map(i18n.in_this_language(i18n.gettext), ["Rejected"] * 4))
+                == ["Zurückgewiesen"] * 4
+            )
+        assert list(pool.map(i18n.gettext, ["Rejected"] * 4)) == ["Rejected"] * 4
 
 
 @pytest.mark.parametrize(("language", "said"), [("en", "1,234.5"), ("de", "1.234,5"), ("id", "1.234,5")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from flask import Flask
 from web_client import close, cracked, encoded, send_to_api, settings_in, surface, tiny_app
@@ -200,12 +202,75 @@ def test_a_hundred_and_twenty_stalled_uploads_hold_nobody_up(tmp_path: Path, tin
                 connection.close()
 
 
+def test_sixty_four_clients_at_once_are_served_or_told_when_to_come_back(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    with serving(tmp_path, tiny_model) as (_, port), ThreadPoolExecutor(64) as pool:
+        first = list(pool.map(lambda _: sent(port, LARGE), range(64)))
+        served = sum(status == 201 for status, _ in first)
+        refused = [wait for status, wait in first if status == 503]
+        assert served + len(refused) == 64 and served and refused
+        assert all(1 <= wait <= 60 for wait in refused)
+        assert filed(tmp_path) == served, "what was refused was not filed, what was served is"
+
+        def patient(_: int) -> int:
+            for _attempt in range(20):
+                status, wait = sent(port, LARGE)
+                if status == 201:
+                    return status
+                time.sleep(wait)
+            return status
+
+        assert list(pool.map(patient, range(64))) == [201] * 64, "whoever comes back as told is served"
+    assert filed(tmp_path) == served + 64
+
+
+def test_sixty_clients_that_stop_reading_hold_nobody_up(tmp_path: Path, tiny_model: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1600, 1600, 3), dtype=np.uint8)
+    with serving(tmp_path, tiny_model) as (_, port):
+        assert post(port, encoded(noise)) == 201
+        links = json.loads(get(port, "/api/v1/inspections"))["inspections"][0]["links"]
+        original = f"{links['page']}/pictures/original"
+        held = [stopped_reading(port, original) for _ in range(60)]
+        try:
+            start = time.monotonic()
+            assert post(port, PART) == 201 and '"ok"' in get(port, "/readyz")
+            assert time.monotonic() - start < 5
+        finally:
+            for connection in held:
+                connection.close()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("side", [500, 1600])  # 0.7 MB, kept by the app, and 7.5 MB, kept by the server
+def test_a_full_disk_for_temporary_files_is_said_and_the_server_goes_on(
+    tmp_path: Path, small_disk: Path, tiny_model: Path, side: int, chunked: bool
+) -> None:
+    noise = encoded(np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8))
+    boundary, form = encode_multipart({"file": FileStorage(BytesIO(noise), filename="part.png")})
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Flawsight-No-Room": ""}
+    with serving(tmp_path, tiny_model, TMPDIR=str(small_disk)) as (_, port):
+        (small_disk / "filler").write_bytes(bytes(3 * 2**20 - 2**14))
+        with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+            body = (form[at : at + 9999] for at in range(0, len(form), 9999)) if chunked else form
+            connection.request("POST", "/api/v1/inspections", body, headers)
+            answer = connection.getresponse()
+            assert answer.status == 503
+            assert str(small_disk) in json.load(answer)["detail"]
+        assert post(port, PART) == 201, "what is small needs no such file"
+        (small_disk / "filler").unlink()
+        if side == 500:
+            assert post(port, noise) == 201
+
+
+GUNICORN = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py")]
+
+
 def test_two_gunicorn_workers_share_one_database(tmp_path: Path, tiny_model: Path) -> None:
     pytest.importorskip("gunicorn")
     shared = tmp_path / "metrics"
     shared.mkdir()
-    command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py")]
-    with serving(tmp_path, tiny_model, command, PROMETHEUS_MULTIPROC_DIR=str(shared)) as (process, port):
+    with serving(tmp_path, tiny_model, GUNICORN, PROMETHEUS_MULTIPROC_DIR=str(shared)) as (process, port):
         with ThreadPoolExecutor(16) as pool:
             answers = list(pool.map(lambda _: post(port, PART), range(48)))
         assert answers == [201] * 48
@@ -216,6 +281,36 @@ def test_two_gunicorn_workers_share_one_database(tmp_path: Path, tiny_model: Pat
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     assert filed(tmp_path) == 48
+
+
+def test_gunicorn_too_finishes_what_was_accepted_before_the_end(tmp_path: Path, tiny_model: Path) -> None:
+    pytest.importorskip("gunicorn")
+    shared = tmp_path / "metrics"
+    shared.mkdir()
+    folder = {"PROMETHEUS_MULTIPROC_DIR": str(shared)}
+    with (
+        serving(tmp_path, tiny_model, GUNICORN, **folder) as (process, port),
+        ThreadPoolExecutor(12) as pool,
+    ):
+        answers = [pool.submit(post, port, LARGE) for _ in range(12)]
+        wait_until(lambda: in_hand_or_done(port) == 12)
+        process.send_signal(signal.SIGTERM)
+        assert [answer.result() for answer in answers] == [201] * 12
+        assert process.wait(40) == 0
+    assert filed(tmp_path) == 12
+
+
+def test_a_killed_gunicorn_worker_is_replaced_and_loses_nothing(tmp_path: Path, tiny_model: Path) -> None:
+    pytest.importorskip("gunicorn")
+    with serving(tmp_path, tiny_model, GUNICORN) as (process, port):
+        assert [post(port, PART) for _ in range(4)] == [201] * 4
+        killed = workers_of(process)[0]
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: len(set(workers_of(process)) - {killed}) == 2)
+        wait_until(lambda: answers(port))
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(lambda _: post(port, PART), range(8))) == [201] * 8
+    assert filed(tmp_path) == 12
 
 
 # --- small actions ----------------------------------------------------------------------------------
@@ -246,13 +341,23 @@ def get(port: int, path: str) -> str:
 
 def post(port: int, data: bytes) -> int:
     """The status of an upload over a connection of its own."""
+    return sent(port, data)[0]
+
+
+def sent(port: int, data: bytes) -> tuple[int, int]:
+    """The same, and for how many seconds it asks to wait."""
     boundary, body = encode_multipart({"file": FileStorage(BytesIO(data), filename="part.png")})
     with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
         kind = f"multipart/form-data; boundary={boundary}"
         connection.request("POST", "/api/v1/inspections", body, {"Content-Type": kind})
         response = connection.getresponse()
         response.read()
-        return response.status
+        return response.status, int(response.headers.get("Retry-After", 0))
+
+
+def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
+    return [int(number) for number in listed.split()]
 
 
 def in_hand_or_done(port: int) -> float:
@@ -270,6 +375,16 @@ def stalled(port: int) -> socket.socket:
     connection = idle(port)
     head = "POST /api/v1/inspections HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
     connection.sendall((head + "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n").encode())
+    return connection
+
+
+def stopped_reading(port: int, address: str) -> socket.socket:
+    """A client that asks for megabytes, and then does not read them."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", port))
+    connection.sendall(f"GET {address} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    assert connection.recv(12) == b"HTTP/1.1 200"
     return connection
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO, StringIO
 from pathlib import Path
 
+import catalogs
 import pytest
 from factories import make_inspection, make_pictures
 from flask import Flask
@@ -15,11 +17,15 @@ from flask.testing import FlaskClient
 from pypdf import PdfReader
 from web_client import close, encoded, post_file, surface, tiny_app, token
 
+from flawsight.i18n import gettext, speaking
+from flawsight.inspection.result import Box, ModelInfo
 from flawsight.records import Accounts, Store
-from flawsight.records.lot import Disposal, Lot, LotFilter, Terms
+from flawsight.records.assessment import Assessment, Part
+from flawsight.records.lot import DECISIONS, STATES, Disposal, Lot, LotFilter, Terms
 from flawsight.records.lots import Lots
 from flawsight.records.retention import Retention, Rule
 from flawsight.records.reviews import Answer, Reviews
+from flawsight.reporting.lot_report import build_lot_report
 
 LIMITS = {"critical": "none", "major": "2.5", "unknown": "2.5", "minor": "4.0"}  # 5 parts of 90, level I
 FORM = {"number": "L-1", "size": "90", "level": "I", "part_number": "P-7", "by": "Olga", "drawn": "random"}
@@ -418,7 +424,113 @@ def test_a_long_lot_report_breaks_into_pages_that_are_numbered(client: FlaskClie
     assert len(pages) >= 3
     for number, page in enumerate(pages, start=1):
         assert f"Page {number} of {len(pages)}" in page.extract_text()
-    assert "Without picture here:" in pages[-1].extract_text()
+
+
+def test_every_part_without_a_picture_is_a_line_with_serial_and_result(
+    client: FlaskClient, lots: Lots
+) -> None:
+    lot = opened(lots, "Table", tuple(["accept"] * 62 + ["MT_Fray", "review", "accept"]))
+    last = [look for part in lots.assess(lot).parts for look in part.looks][-1]
+    Reviews(lots.store).add(last.id, Answer("A. Kern", "accept", "MT_Free", disposition="use_as_is"))
+    text = pdf_text(client.get(f"/lots/{lot.id}/report.pdf").data)
+    lines = re.sub(r"\s+", " ", text.split("without a picture here (5)")[1])
+    said = re.findall(r"(INSP-\S+) (Table/\d+) (Good · Tile, good(?: · A. Kern: Use as is)?)", lines)
+    assert len(said) == 5 and said[-1][1:] == ("Table/64", "Good · Tile, good · A. Kern: Use as is")
+    for index in range(65):
+        assert re.search(rf"Table/{index}\b", text)
+
+
+def test_a_report_of_hundreds_of_parts_stays_short_and_small(lots: Lots) -> None:
+    lot = opened(lots, "Hundreds", ("accept",))
+    [part] = lots.assess(lot).parts
+    looks = [replace(part.looks[0], serial=f"H-{n}", number=f"INSP-2026-{n:06}") for n in range(500)]
+    assessment = Assessment(lots.assess(lot).figures, tuple(Part((look,)) for look in looks))
+    pdf = build_lot_report(lot, assessment, lots.judged_with(lot), lots.store.get)
+    pages = PdfReader(BytesIO(pdf)).pages
+    assert len(pages) <= 8 and len(pdf) < 400_000
+    assert "INSP-2026-000499 H-499" in re.sub(r"\s+", " ", pages[-1].extract_text())
+
+
+def test_a_caption_names_every_kind_of_defect_with_its_own_severity(client: FlaskClient, lots: Lots) -> None:
+    lot = opened(lots, "Kinds")
+    kinds = ("PCB_spur", "PCB_short", "PCB_copper", "PCB_mousebite")
+    boxes = tuple(Box(5 + 14 * n, 5, 15 + 14 * n, 15, 0.9, kind) for n, kind in enumerate(kinds))
+    made = make_inspection("reject", "PCB_short", boxes=boxes, width=64, height=48)
+    lots.store.add(made, b"upload", make_pictures(made), {"lot": "Kinds", "serial": "7"})
+    for report in ("report", "ncr"):
+        text = re.sub(r"\s+", " ", pdf_text(client.get(f"/lots/{lot.id}/{report}.pdf").data))
+        assert "Critical: Short Major: Spurious copper, Mouse bite, Spur Serial 7" in text
+    page = client.get(f"/lots/{lot.id}").text
+    for kinds, severity in (("Short", "Critical"), ("Spurious copper, Mouse bite, Spur", "Major")):
+        assert f'<strong>{kinds}</strong><span class="fine">{severity}</span>' in page
+
+
+def test_the_lot_report_says_by_what_models_and_limits_it_was_judged(client: FlaskClient, lots: Lots) -> None:
+    lot = opened(lots, "Method")
+    metrics = {"recall": {"value": 0.971, "low": 0.94, "high": 0.989}, "overkill": 0.02}
+    models = [ModelInfo("unified", "2026.1", "12" * 32), ModelInfo("unified", "2026.2", "34" * 32)]
+    moved = {"accept_below": 0.1, "reject_from": 0.6}
+    for index in range(4):
+        made = make_inspection("accept", metrics=metrics, width=64, height=48)
+        made = replace(made, model=models[index == 3], thresholds=moved if index == 2 else made.thresholds)
+        lots.store.add(made, b"upload", make_pictures(made), {"lot": "Method", "serial": str(index)})
+    assert [count for _, count in lots.judged_with(lot)] == [2, 1, 1]
+    text = re.sub(r"\s+", " ", pdf_text(client.get(f"/lots/{lot.id}/report.pdf").data))
+    for said in (
+        "unified, version 2026.1 · 2 inspections", "unified, version 2026.1 · 1 inspection",
+        "unified, version 2026.2 · 1 inspection", "12" * 32, "34" * 32, "cd" * 32, "ONNX Runtime 1.31 (CPU)",
+        "Accepted below 30.0 % probability of a defect, rejected from 70.0 %",
+        "Accepted below 10.0 % probability of a defect, rejected from 60.0 %",
+        "97.1 % (95 % interval 94.0 % to 98.9 %)", "2.0 % (interval not recorded)",
+    ):  # fmt: skip
+        assert said in text.replace("\N{NO-BREAK SPACE}", " "), said
+
+
+@pytest.mark.parametrize("language", catalogs.TRANSLATED)
+@pytest.mark.parametrize("report", ["report", "ncr"])
+def test_no_english_is_left_in_the_translated_reports_of_a_lot(
+    client: FlaskClient, lots: Lots, language: str, report: str
+) -> None:
+    lot = rejected(lots, f"Translated {language} {report}")
+    client.set_cookie("flawsight_language", language)
+    text = re.sub(r"\s+", " ", pdf_text(client.get(f"/lots/{lot.id}/{report}.pdf").data))
+    assert catalogs.english_in(text, language) == []
+    with speaking(language):
+        words = [gettext(word) for word in ("Critical", "Major", "Open", "Fray")]
+        words += [gettext("Undecided"), gettext("Good")] if report == "report" else []
+        words.append(gettext("Serial %(serial)s", serial=f"Translated {language} {report}/1"))
+    assert [word for word in words if word not in text] == []
+
+
+@pytest.mark.parametrize("language", ["en", *catalogs.TRANSLATED])
+@pytest.mark.parametrize("decision", ["reject", "withdraw"])
+def test_the_word_of_the_banner_stays_in_one_piece(
+    client: FlaskClient, lots: Lots, language: str, decision: str
+) -> None:
+    lot = opened(lots, f"Banner {language} {decision}", ("PCB_open", *["accept"] * 4))
+    lots.close(lot.id, decision, "Ines", "An open track.")
+    client.set_cookie("flawsight_language", language)
+    first = PdfReader(BytesIO(client.get(f"/lots/{lot.id}/report.pdf").data)).pages[0].extract_text()
+    with speaking(language):
+        word = gettext(STATES[DECISIONS[decision]]).upper()
+    assert re.search(rf"(?<!\w){word}(?!\w)", first)
+
+
+@pytest.mark.parametrize("language", ["en", *catalogs.TRANSLATED])
+def test_the_ncr_is_two_full_pages_that_end_with_action_and_sign_off(
+    client: FlaskClient, lots: Lots, language: str
+) -> None:
+    lot = opened(lots, f"Flow {language}", ("PCB_open", "MT_Fray", *["MT_Crack", "MT_Blowhole"] * 6))
+    lots.close(lot.id, "reject", "Ines", "Cracks and holes.")
+    client.set_cookie("flawsight_language", language)
+    pages = PdfReader(BytesIO(client.get(f"/lots/{lot.id}/ncr.pdf").data)).pages
+    with speaking(language):
+        last = [gettext(text) for text in ("Corrective action, reference", "Sign-off", "Closed by")]
+        more = gettext("Nonconforming as well (%(num)s)", num=2)
+    assert len(pages) == 2 and len(pages[0].images) >= 8
+    assert [text for text in last if text not in pages[1].extract_text()] == []
+    both = re.sub(r"\s+", " ", "".join(page.extract_text() for page in pages))
+    assert more in both and f"Flow {language}/13" in both
 
 
 def test_a_lot_that_lost_some_parts_to_a_rule_says_so_wherever_they_are_listed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -11,19 +12,31 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import catalogs
 import cv2
 import numpy as np
 import pytest
-from factories import encode, make_inspection, make_pictures
+from factories import encode, make_inspection, make_pictures, make_pixels
 from pypdf import PdfReader
+from reportlab.graphics.shapes import Drawing, Rect, String
 from reportlab.pdfbase.pdfmetrics import stringWidth
+from reportlab.pdfgen.canvas import Canvas
 
 from flawsight.errors import RecordError
-from flawsight.i18n import speaking
+from flawsight.i18n import gettext, speaking
 from flawsight.inspection.quality import Quality
 from flawsight.inspection.result import Box, Inspection
 from flawsight.records import Record, Store
-from flawsight.reporting.drawings import fitting_size
+from flawsight.records.links import Head
+from flawsight.records.reviews import DISPOSITIONS
+from flawsight.reporting.drawings import (
+    BoxedPicture,
+    Picture,
+    bars,
+    fitting_size,
+    threshold_scale,
+    tick_boxes,
+)
 from flawsight.reporting.report import build_report
 from flawsight.reporting.style import BOLD, printable, register_fonts
 from flawsight.taxonomy import describe, learn
@@ -121,7 +134,8 @@ def test_the_pictures_are_the_stored_ones_in_their_colours() -> None:
     planted = {name: encode(np.full((60, 80, 3), colour, np.uint8)) for name, colour in colours.items()}
     images = read(build_report(replace(record, pictures=planted))).pages[0].images
     means = sorted(tuple(np.asarray(image.image).reshape(-1, 3).mean(axis=0).round()) for image in images)
-    assert np.allclose(means, sorted(colours.values()), atol=3)
+    shown = {**colours, "boxes": colours["original"]}  # the boxes are drawn over the original
+    assert np.allclose(means, sorted(shown.values()), atol=3)
 
 
 def test_a_large_picture_is_reduced_and_a_small_one_is_not() -> None:
@@ -130,6 +144,129 @@ def test_a_large_picture_is_reduced_and_a_small_one_is_not() -> None:
     assert all(500 < width < 800 for width, _ in sizes)
     small = file_away(make_inspection())
     assert {image.image.size for image in read(build_report(small)).pages[0].images} == {(240, 180)}
+
+
+def test_a_camera_photo_is_as_sharp_as_print_can_be_and_keeps_its_colours() -> None:
+    """A JPEG is unpacked smaller at once; it must still have every pixel that is printed."""
+    pixels = np.full((3000, 4000, 3), (200, 30, 30), np.uint8)
+    picture = Picture("photo", encode(pixels, ".jpg"), 240, 240)
+    jpeg = picture._reader._identity.removeprefix(b"photo")
+    printed = cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    assert printed.shape == (500, 667, 3) and (picture.width, picture.height) == (240, 180)
+    assert np.allclose(printed.reshape(-1, 3).mean(axis=0), (200, 30, 30), atol=4)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", ("1 Crack", "2 Blowhole")), ("de", ("1 Riss", "2 Pore"))]
+)
+def test_the_boxes_are_named_in_the_reader_s_language_and_numbered_as_in_the_table(
+    language: str, said: tuple[str, str]
+) -> None:
+    boxes = (Box(10, 100, 60, 150, 0.8, "MT_Blowhole"), Box(120, 40, 200, 90, 0.9, "MT_Crack"))
+    with speaking(language):
+        pages = read(build_report(file_away(make_inspection(boxes=boxes)))).pages
+    for page in pages:
+        text = " ".join(page.extract_text().split())
+        assert [label for label in said if label not in text] == []
+
+
+def test_labels_of_boxes_cover_no_other_label() -> None:
+    corners = [(20 + 30 * n, 60 + 3 * n) for n in range(4)]
+    data = make_inspection(
+        boxes=tuple(Box(x, y, x + 24, y + 30, 0.9, "MT_Crack") for x, y in corners)
+    ).to_dict()
+    drawn = BoxedPicture("boxes", encode(make_pixels()), data, 240, 240)
+    drawn.canv = canvas = Labels(BytesIO())
+    drawn.draw()
+    assert len(canvas.places) == 4
+    for one, other in itertools.combinations(canvas.places, 2):
+        assert one[0] >= other[2] or other[0] >= one[2] or one[1] >= other[3] or other[1] >= one[3]
+
+
+class Labels(Canvas):
+    """Notes where it fills a rectangle."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.places: list[tuple[float, ...]] = []
+
+    def rect(self, x: float, y: float, width: float, height: float, stroke: int = 1, fill: int = 0) -> None:
+        if fill:
+            self.places.append((x, y, x + width, y + height))
+        super().rect(x, y, width, height, stroke, fill)
+
+
+# --- what is drawn keeps clear of its neighbours ------------------------------------------------------
+
+
+def words_in(drawing: Drawing) -> list[tuple[str, float, float, float]]:
+    """Each text of a drawing with its left end, right end and base line."""
+    found = []
+    for it in drawing.contents:
+        if isinstance(it, String):
+            wide = stringWidth(it.text, it.fontName, it.fontSize)
+            left = it.x - {"start": 0.0, "middle": wide / 2, "end": wide}[it.textAnchor]
+            found.append((it.text, left, left + wide, it.y))
+    return found
+
+
+def overprinted(drawing: Drawing) -> list[tuple[str, str]]:
+    words = words_in(drawing)
+    return [
+        (one[0], other[0])
+        for one, other in itertools.combinations(words, 2)
+        if one[3] == other[3] and one[1] < other[2] and other[1] < one[2]
+    ]
+
+
+@pytest.mark.parametrize("width", [480, 300, 120])
+@pytest.mark.parametrize("language", ["en", "de", "id"])
+def test_labels_to_tick_never_run_into_the_next_box(language: str, width: int) -> None:
+    register_fonts()
+    with speaking(language):
+        labels = [gettext(label) for label in DISPOSITIONS.values()]
+    drawing = tick_boxes(labels, width, labels[0])
+    assert [word[0] for word in words_in(drawing)] == labels and overprinted(drawing) == []
+    boxes = [it for it in drawing.contents if isinstance(it, Rect)]
+    for text, left, right, y in words_in(drawing):
+        assert right <= width + 1, text
+        assert not [box for box in boxes if left < box.x < right and abs(box.y - y) < 8], text
+    assert len({box.y for box in boxes}) == 1 or width < 480
+
+
+@pytest.mark.parametrize("limits", [(0.024, 0.781), (0.48, 0.52), (0.0005, 0.01), (0.97, 0.999), (0.5, 0.5)])
+def test_every_zone_of_the_scale_is_named_and_no_number_covers_another(limits: tuple[float, float]) -> None:
+    register_fonts()
+    zones = (
+        ("accept", "angenommen", limits[0]),
+        ("review", "nachprüfen", limits[1]),
+        ("reject", "zurückweisen", 1.0),
+    )
+    drawing = threshold_scale(0.5, zones, 240)
+    said = [word[0] for word in words_in(drawing)]
+    assert [name for _, name, end in zones if name not in said] == (
+        [] if limits[0] < limits[1] else ["nachprüfen"]
+    )
+    assert overprinted(drawing) == []
+    assert all(left >= 0 and right <= 240 for _, left, right, _ in words_in(drawing))
+
+
+def test_the_name_of_a_class_is_not_cut_beside_its_bar() -> None:
+    register_fonts()
+    drawing = bars(
+        [("Textur 1: geglättete Stelle", 0.7), ("Textur, gut", 0.3)], 244, "Textur 1: geglättete Stelle"
+    )
+    assert "Textur 1: geglättete Stelle" in [word[0] for word in words_in(drawing)]
+    assert overprinted(drawing) == []
+
+
+@pytest.mark.parametrize("language", catalogs.TRANSLATED)
+@pytest.mark.parametrize("verdict", ["accept", "review", "reject", "unknown"])
+def test_no_english_is_left_in_a_translated_report(language: str, verdict: str) -> None:
+    record = file_away(make_inspection(verdict))
+    with speaking(language):
+        text = text_of(build_report(record, head=Head(7, "ab" * 32)))
+    assert catalogs.english_in(text.replace(record.data["reason"], ""), language) == []
 
 
 def test_a_good_part_claims_no_defect() -> None:
@@ -303,9 +440,9 @@ def test_a_missing_picture_is_said_on_the_page() -> None:
 def test_a_damaged_picture_is_an_error_not_a_blank(tmp_path: Path) -> None:
     record = file_away(make_inspection())
     with pytest.raises(RecordError, match="damaged"):
-        build_report(replace(record, pictures={**record.pictures, "boxes": b"not an image"}))
+        build_report(replace(record, pictures={**record.pictures, "original": b"not an image"}))
     with pytest.raises(RecordError, match="cannot be read"):
-        build_report(replace(record, pictures={**record.pictures, "boxes": tmp_path / "gone.png"}))
+        build_report(replace(record, pictures={**record.pictures, "edges": tmp_path / "gone.png"}))
 
 
 def test_a_report_is_made_from_the_record_alone(tmp_path: Path) -> None:

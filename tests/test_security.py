@@ -234,6 +234,33 @@ def test_markup_in_names_and_notes_runs_on_no_page(app: Flask, client: FlaskClie
     assert shown >= 3, "shown as typed, so that the test has looked at it"
 
 
+def lot_full_of(client: FlaskClient, text: str) -> str:
+    """The API's address of a rejected and disposed lot in which all that can be written is ``text``."""
+    terms = dict.fromkeys(("number", "part_number", "part_revision", "supplier", "by"), text)
+    made = client.post("/api/v1/lots", json={**terms, "size": 5})
+    assert made.status_code == 201, made.text
+    sent = post_file(client, "/api/v1/inspections", PART, f"{text}.png", **dict.fromkeys(CONTEXT, text))
+    record = sent.get_json()["id"]
+    review = {"verdict": "reject", "class": "MT_Crack", "reviewer": text, "rationale": text, "boxes": []}
+    assert client.post(f"/api/v1/inspections/{record}/reviews", json=review).status_code == 201
+    address = str(made.headers["Location"])
+    said = {"by": text, "rationale": text}
+    assert client.post(f"{address}/decision", json={"decision": "reject", **said}).status_code == 200
+    said |= {"disposition": "sort", "containment": text, "reference": text}
+    assert client.post(f"{address}/disposition", json=said).status_code == 200
+    return address
+
+
+@pytest.mark.parametrize("text", MARKUP)
+def test_markup_in_what_is_written_about_a_lot_runs_on_no_page(client: FlaskClient, text: str) -> None:
+    address = lot_full_of(client, text).removeprefix("/api/v1")
+    for page in (address, f"{address}?show=nonconforming", "/lots", "/lots/trend", "/"):
+        answer, danger = client.get(page), Danger()
+        danger.feed(answer.text)
+        assert answer.status_code == 200 and danger.found == [], page
+        assert text in html.unescape(answer.text) or page in ("/", "/lots/trend"), page
+
+
 def test_a_search_for_markup_is_escaped(client: FlaskClient) -> None:
     for text in MARKUP:
         danger = Danger()
@@ -271,7 +298,18 @@ def test_text_in_the_report_is_text(client: FlaskClient, text: str) -> None:
     form = {"csrf_token": token(client), **dict.fromkeys(CONTEXT, text)}
     name = text.replace("/", "∕") + ".png"
     sent = post_file(client, "/inspections", PART, name, **form)
-    pdf = client.get(sent.headers["Location"] + "/report.pdf")
+    is_plain(client.get(sent.headers["Location"] + "/report.pdf"), text)
+
+
+@pytest.mark.parametrize("text", PDF_MARKUP)
+def test_text_in_the_reports_of_a_lot_is_text(client: FlaskClient, text: str) -> None:
+    address = lot_full_of(client, text)
+    for report in ("report", "ncr"):
+        is_plain(client.get(f"{address}/{report}.pdf"), text)
+
+
+def is_plain(pdf: TestResponse, text: str) -> None:
+    """The report shows ``text`` as it was typed, and does nothing."""
     assert pdf.status_code == 200
     reader = PdfReader(io.BytesIO(pdf.data))
     said = "".join("".join(page.extract_text() for page in reader.pages).split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 from io import BytesIO
@@ -10,6 +11,8 @@ import catalogs
 import pytest
 from babel.messages.catalog import Catalog, Message
 from babel.messages.mofile import read_mo, write_mo
+
+from flawsight.settings import PROJECT_ROOT
 
 PLACEHOLDER = re.compile(r"%\(\w+\)[sr]|\{\w+\}|</?\w+>")
 
@@ -24,6 +27,18 @@ def texts() -> list[Message]:
     found = [message for message in catalogs.fresh() if message.id]
     assert len(found) > 1000
     return found
+
+
+def test_no_marked_text_is_overlooked(texts: list[Message]) -> None:
+    """Not even one inside an f-string."""
+    found = {text.id for text in texts}
+    marked = {
+        (file.name, text)
+        for file in (PROJECT_ROOT / "flawsight").rglob("*.py")
+        for text in catalogs.marked_in(ast.parse(file.read_text(encoding="utf-8")))
+    }
+    assert len(marked) > 500
+    assert [text for _, text in marked if text and text not in found] == []
 
 
 @pytest.mark.parametrize("language", catalogs.TRANSLATED)

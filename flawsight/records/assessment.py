@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 from flawsight.i18n import marked
@@ -44,6 +45,7 @@ class Look:
         verdict: ``accept``, ``review``, ``reject`` or ``unknown``.
         classes: the defects seen; empty unless rejected.
         reviewer: who answered; empty if only the model did.
+        disposition: what that person said is to become of the part, or empty.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Look:
     confidence: float
     classes: tuple[str, ...] = ()
     reviewer: str = ""
+    disposition: str = ""
 
     @property
     def is_no_part(self) -> bool:
@@ -92,6 +95,11 @@ class Part:
             return ()
         seen = {class_id for look in self.looks for class_id in look.classes}
         return tuple(sorted(seen, key=lambda class_id: (_rank(class_id), class_id))) or (UNNAMED,)
+
+    @property
+    def by_severity(self) -> dict[str, list[str]]:
+        """The classes of defect of each severity, worst first."""
+        return {severity: list(kinds) for severity, kinds in groupby(self.defects, severity_of)}
 
     @property
     def severity(self) -> str:

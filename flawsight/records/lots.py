@@ -100,6 +100,24 @@ class Lots:
         with self.store.transaction("read") as session:
             return _assess(session, lot)
 
+    def judged_with(self, lot: Lot) -> list[tuple[str, int]]:
+        """One inspection of each model file and its limits that judged parts of ``lot``, the most first.
+
+        Returns:
+            The ids of the inspections, and how many of the lot there are of their kind.
+        """
+        one, count = func.min(InspectionRow.id), func.count()
+        file, limits = InspectionRow.data["model"]["sha256"], InspectionRow.data["thresholds"]
+        kinds = (
+            select(one, count)
+            .join(LotPartRow, LotPartRow.inspection_id == InspectionRow.id)
+            .where(LotPartRow.lot_id == lot.id)
+            .group_by(file, limits)
+            .order_by(count.desc(), one)
+        )
+        with self.store.transaction("read") as session:
+            return [(found, times) for found, times in session.execute(kinds)]
+
     def mark(self, lot: Lot) -> str:
         """What changes with every part, answer and event of ``lot``; found without looking at its parts."""
         mine = LotPartRow.lot_id == lot.id
@@ -466,4 +484,5 @@ def _look(
         confidence=row.confidence,
         classes=tuple(dict.fromkeys(one for one in seen if describe(one).is_defect)),
         reviewer=answer.reviewer if answer else "",
+        disposition=answer.disposition if answer else "",
     )

@@ -13,11 +13,12 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, Spacer, Table
 
 from flawsight.i18n import gettext as _
-from flawsight.i18n import marked, ngettext, percent
+from flawsight.i18n import in_this_language, marked, ngettext, percent
 from flawsight.inspection.words import identifies, product_of, reason_of, warnings_of
 from flawsight.records.record import Record
 from flawsight.reporting import style
 from flawsight.reporting.drawings import (
+    BoxedPicture,
     Picture,
     fitting_size,
     ruled_blank,
@@ -218,7 +219,7 @@ def _words(data: Mapping[str, Any]) -> Table:
         rows.append([paragraph(_("Next step"), style.STRONG), paragraph(safe(step, 400))])
     if not rows:
         return table([[""]], [1.0], [])
-    return table(rows, [0.18, 0.82], [("BOTTOMPADDING", (0, 0), (-1, -1), 2)])
+    return table(rows, [0.2, 0.8], [("BOTTOMPADDING", (0, 0), (-1, -1), 2)])
 
 
 def _capital(text: str) -> str:
@@ -234,10 +235,15 @@ def _pictures(record: Record, height: float) -> Table:
         caption = paragraph(captions[name], style.SMALL)
         if name not in record.pictures:
             return [paragraph(_("This picture was not recorded."), style.SMALL), caption]
+        if (
+            name == "boxes" and "original" in record.pictures
+        ):  # drawn anew: the lettering of the filed one is English
+            boxes = BoxedPicture(name, record.read("original"), record.data, width, each)
+            return [boxes, Spacer(1, 2), caption]
         return [Picture(name, record.read(name), width, each), Spacer(1, 2), caption]
 
     with ThreadPoolExecutor(4) as pool:  # decoding leaves the interpreter lock alone
-        cells = list(pool.map(cell, captions))
+        cells = list(pool.map(in_this_language(cell), captions))
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     # Padding that grows to the right spreads the gutters so that both outer edges stay flush.
     look = [("LEFTPADDING", (i, 0), (i, -1), GUTTER * i / columns) for i in range(columns)]

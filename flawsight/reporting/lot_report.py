@@ -5,8 +5,8 @@ Page one is enough for the file; then come the parts with their pictures, those 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from reportlab.graphics.shapes import Drawing, Rect, String
 from reportlab.lib.colors import white
@@ -16,7 +16,6 @@ from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Spacer, Table
 
-from flawsight.errors import FlawsightError
 from flawsight.i18n import gettext as _
 from flawsight.i18n import marked, number, percent
 from flawsight.records.assessment import (
@@ -26,7 +25,6 @@ from flawsight.records.assessment import (
     Assessment,
     Bar,
     Figures,
-    Part,
     Row,
 )
 from flawsight.records.links import Head
@@ -34,11 +32,12 @@ from flawsight.records.lot import DISPOSITIONS, STATES, Event, Lot, event_words
 from flawsight.records.record import Record
 from flawsight.records.sampling import NONE_ALLOWED
 from flawsight.reporting import style
-from flawsight.reporting.drawings import Picture, fitted, ruled_blank, tick_boxes
+from flawsight.reporting.drawings import fitted, fitting_size, ruled_blank, tick_boxes
 from flawsight.reporting.layout import ALL_SIDES, Cell, footer, heading, moment, print_pages, table
+from flawsight.reporting.lot_method import method_blocks
+from flawsight.reporting.lot_parts import defect_title, part_pictures, part_table
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe, shown
 from flawsight.reporting.words import deleted_words
-from flawsight.taxonomy import describe
 
 REVISION = 1
 GAP = 4 * mm
@@ -46,17 +45,22 @@ MAX_PICTURES = 60  # parts shown with a picture; those with a defect come first
 COLUMNS = 5
 PICTURE_HEIGHT = 24 * mm
 MAX_BARS = 8
+WORD_MARGIN = 6.0  # points beside the word of the banner
 TEXT_SHOWN = 700  # characters; the history keeps all
 STATE_COLOURS = {"accepted": "accept", "rejected": "reject", "open": "review", "withdrawn": "unknown"}
 STANDARD = marked("ISO 2859-1 (ANSI/ASQ Z1.4), single sampling, normal inspection")
 
 
 def build_lot_report(
-    lot: Lot, assessment: Assessment, record: Callable[[str], Record], head: Head | None = None
+    lot: Lot,
+    assessment: Assessment,
+    judged_with: Sequence[tuple[str, int]],
+    record: Callable[[str], Record],
+    head: Head | None = None,
 ) -> bytes:
     """The report of ``lot``: the same bytes for the same lot, parts and ``head`` of the history's chain.
 
-    ``record`` gives the inspection of an id, for its picture.
+    ``judged_with`` is what ``Lots.judged_with`` gives; ``record`` gives the inspection of an id.
     """
     story: list[Flowable] = [
         header(_("Lot report"), lot.report_number, lot),
@@ -67,6 +71,7 @@ def build_lot_report(
         *_defects(assessment.figures),
         KeepTogether([heading(_("Disposition")), Spacer(1, 2 * mm), disposition(lot)]), Spacer(1, GAP),
         *_events(lot), Spacer(1, GAP),
+        *_method([(record(one).data, count) for one, count in judged_with]),
         *_parts(assessment, record),
     ]  # fmt: skip
     title = _("Lot report %(number)s", number=lot.report_number)
@@ -132,10 +137,6 @@ def limit_words(limit: str) -> str:
     return _("none allowed") if limit == NONE_ALLOWED else f"AQL {limit}"
 
 
-def defect_title(class_id: str) -> str:
-    return describe(class_id).title if class_id else _("Defect without a name")
-
-
 def disposition(lot: Lot) -> Table:
     """The block for the named person: filled in as far as somebody decided, all but the signature."""
     line = CONTENT_WIDTH - 16
@@ -181,50 +182,13 @@ def written(text: str) -> str:
     return "<br/>".join(safe(line, TEXT_SHOWN + 40) for line in text.splitlines())
 
 
-def part_pictures(
-    parts: Sequence[Part], record: Callable[[str], Record], kind: str, columns: int, height: float
-) -> Table:
-    """A picture of each part with its number, state and defects below."""
-    width = CONTENT_WIDTH / columns - 6
-
-    def cell(part: Part) -> Cell:
-        look = next((look for look in part.looks if look.verdict == "reject"), part.looks[-1])
-        words = paragraph("<br/>".join(_part_words(part)), style.SMALL)
-        try:
-            picture = Picture(f"{kind} {look.id}", record(look.id).read(kind), width, height)
-        except FlawsightError:
-            return [paragraph(_("This picture is no longer kept."), style.SMALL), words]
-        return [picture, Spacer(1, 2), words]
-
-    with ThreadPoolExecutor(2) as pool:  # decoding leaves the interpreter lock alone
-        cells = list(pool.map(cell, parts))
-    cells += [""] * (-len(cells) % columns)
-    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
-    look = [("BOTTOMPADDING", (0, 0), (-1, -1), 7), ("RIGHTPADDING", (0, 0), (-1, -1), 6)]
-    return table(rows, [1 / columns] * columns, look)
-
-
-def _part_words(part: Part) -> list[str]:
-    first = part.looks[0]
-    known = safe(first.number)
-    if len(part.looks) > 1:
-        known = _("%(number)s and %(more)s more", number=known, more=len(part.looks) - 1)
-    words = [f"<b>{known}</b>", _(PART_WORDS[part.state])]
-    if part.defects:
-        titles = ", ".join(safe(defect_title(class_id), 40) for class_id in part.defects[:3])
-        words[-1] = f"{titles} ({_(SEVERITY_WORDS[part.severity])})"
-    if first.serial:
-        words.append(_("Serial %(serial)s", serial=safe(first.serial, 24)))
-    if reviewer := next((look.reviewer for look in reversed(part.looks) if look.reviewer), ""):
-        words.append(_("Reviewed by %(name)s", name=safe(reviewer, 24)))
-    return words
-
-
 # --- the lot report ---------------------------------------------------------------------------------
 
 
 def _verdict(lot: Lot, figures: Figures) -> Table:
-    word = ParagraphStyle("word", parent=style.TITLE, textColor=white, alignment=TA_CENTER, fontSize=15)
+    state = _(STATES[lot.state]).upper()
+    size = fitting_size(state, style.TITLE.fontName, 15, 0.28 * CONTENT_WIDTH - 2 * WORD_MARGIN)
+    word = ParagraphStyle("word", parent=style.TITLE, textColor=white, alignment=TA_CENTER, fontSize=size)
     colour = style.VERDICT_COLOURS[STATE_COLOURS[lot.state]]
     look = [
         ("BACKGROUND", (0, 0), (0, 0), colour),
@@ -232,11 +196,12 @@ def _verdict(lot: Lot, figures: Figures) -> Table:
         ("VALIGN", (0, 0), (-1, -1), "MIDDLE"),
         ("TOPPADDING", (0, 0), (-1, -1), 7),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 7),
+        *((side, (0, 0), (0, 0), WORD_MARGIN) for side in ("LEFTPADDING", "RIGHTPADDING")),
         ("LEFTPADDING", (1, 0), (1, 0), 10),
         ("RIGHTPADDING", (1, 0), (1, 0), 8),
     ]
     said = [paragraph(text) for text in _said(lot, figures)]
-    return table([[paragraph(_(STATES[lot.state]).upper(), word), said]], [0.28, 0.72], look)
+    return table([[paragraph(state, word), said]], [0.28, 0.72], look)
 
 
 def _said(lot: Lot, figures: Figures) -> list[str]:
@@ -279,15 +244,22 @@ def _plan(lot: Lot, figures: Figures) -> list[Flowable]:
         ("LINEBELOW", (0, 0), (-1, -1), 0.3, style.RULE),
         ("TOPPADDING", (0, 0), (-1, -1), 2),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
+        ("RIGHTPADDING", (0, 0), (-2, -1), 5),
     ]
     for row in figures.rows:
         found = str(row.found) + (_(" (+%(num)s beyond)", num=row.beyond) if row.beyond else "")
-        rows.append([
-            paragraph(_(SEVERITY_WORDS[row.severity]), style.STRONG), limit_words(row.plan.limit),
-            row.plan.letter, number(row.plan.n) + (_(" (all)") if row.plan.every_part else ""),
-            str(row.plan.ac), str(row.plan.re),
-            found, paragraph(_(ROW_WORDS[row.state]), style.STRONG if row.state == "reject" else style.BODY),
-        ])  # fmt: skip
+        sample = number(row.plan.n) + (_(" (all)") if row.plan.every_part else "")
+        words = (
+            limit_words(row.plan.limit),
+            row.plan.letter,
+            sample,
+            str(row.plan.ac),
+            str(row.plan.re),
+            found,
+        )
+        result = paragraph(_(ROW_WORDS[row.state]), style.STRONG if row.state == "reject" else style.BODY)
+        severity = paragraph(_(SEVERITY_WORDS[row.severity]), style.STRONG)
+        rows.append([severity, *(paragraph(text) for text in words), result])
     notes = [
         _(
             "%(standard)s, general level %(level)s, lot of %(size)s. Nonconforming parts are counted, by the "
@@ -300,7 +272,7 @@ def _plan(lot: Lot, figures: Figures) -> list[Flowable]:
     if any(row.beyond for row in figures.rows):
         notes.append(_("Parts inspected beyond a sample are told, but do not count for the decision."))
     return [
-        table(rows, [0.15, 0.15, 0.11, 0.13, 0.08, 0.08, 0.16, 0.14], look),
+        table(rows, [0.16, 0.14, 0.13, 0.12, 0.06, 0.06, 0.19, 0.14], look),
         Spacer(1, 1.5 * mm),
         paragraph(" ".join(notes), style.SMALL),
         Spacer(1, 1 * mm),
@@ -385,8 +357,12 @@ def _events(lot: Lot) -> list[Flowable]:
     return [
         heading(_("Who did what")),
         Spacer(1, 1 * mm),
-        table(rows, [0.24, 0.18, 0.2, 0.38], look, repeat=1),
+        table(rows, [0.245, 0.16, 0.25, 0.345], look, repeat=1),
     ]
+
+
+def _method(judged: Sequence[tuple[Mapping[str, Any], int]]) -> list[Flowable]:
+    return [*method_blocks(judged), Spacer(1, GAP)] if judged else []
 
 
 def _parts(assessment: Assessment, record: Callable[[str], Record]) -> list[Flowable]:
@@ -398,16 +374,15 @@ def _parts(assessment: Assessment, record: Callable[[str], Record]) -> list[Flow
         none = [paragraph(_("No part was inspected yet."))]
         return [heading(_("Parts")), Spacer(1, 2), *(gone or none)]
     ordered = sorted(assessment.parts, key=lambda part: list(PART_WORDS).index(part.state))
-    some = ordered[:MAX_PICTURES]
     title = _("Parts, nonconforming and undecided first (%(num)s)", num=number(len(ordered)))
     story: list[Flowable] = [
         CondPageBreak(2 * PICTURE_HEIGHT), heading(title), Spacer(1, 2 * mm), *gone,
         Spacer(1, 2 * mm if gone else 0),
-        part_pictures(some, record, "original", COLUMNS, PICTURE_HEIGHT),
+        part_pictures(ordered[:MAX_PICTURES], record, "original", COLUMNS, PICTURE_HEIGHT),
     ]  # fmt: skip
     if more := ordered[MAX_PICTURES:]:
-        numbers = ", ".join(safe(part.looks[0].number) for part in more)
-        story.append(paragraph(f"<b>{_('Without picture here')}:</b> {numbers}", style.SMALL))
+        title = _("The other parts, without a picture here (%(num)s)", num=number(len(more)))
+        story += [CondPageBreak(20 * mm), heading(title), Spacer(1, 1 * mm), part_table(more), Spacer(1, GAP)]
     if left := assessment.left_out:
         numbers = ", ".join(f"{safe(look.number)} ({safe(look.reviewer, 24)})" for look in left)
         why = _("Left out, since a person saw no part that can be judged")

@@ -19,16 +19,14 @@ from flawsight.records.record import Record
 from flawsight.reporting import style
 from flawsight.reporting.drawings import ruled_blank
 from flawsight.reporting.layout import Cell, heading, moment, table
+from flawsight.reporting.lot_parts import defect_title, part_pictures, part_table
 from flawsight.reporting.lot_report import (
     GAP,
-    defect_title,
     disposition,
     drawn_words,
     facts,
     header,
-    part_pictures,
     print_lot,
-    signature,
     violated,
     written,
 )
@@ -37,8 +35,8 @@ from flawsight.reporting.words import deleted_words
 from flawsight.taxonomy import describe
 
 MAX_PICTURES = 12
-COLUMNS = 3
-PICTURE_HEIGHT = 42 * mm
+COLUMNS = 4
+PICTURE_HEIGHT = 30 * mm
 ROLES = (marked("Reported by"), marked("Cause and action by"), marked("Closed by"))
 
 
@@ -57,11 +55,14 @@ def build_ncr(
         Spacer(1, 3 * mm), facts(lot), Spacer(1, 2 * mm), _quantity(lot, assessment), Spacer(1, GAP),
         heading(_("Requirement violated")), Spacer(1, 1 * mm), *_requirement(lot, assessment), Spacer(1, GAP),
         heading(_("Description")), Spacer(1, 1 * mm), *_description(assessment, bad, record), Spacer(1, GAP),
-        _to_write(_("Containment: what was done at once"), said.get("containment", "")), Spacer(1, GAP),
+        KeepTogether(_to_write(_("Containment: what was done at once"), said.get("containment", ""))),
+        Spacer(1, GAP),
         KeepTogether([heading(_("Disposition")), Spacer(1, 2 * mm), disposition(lot)]), Spacer(1, GAP),
-        _to_write(_("Cause: not established by this report"), "", lines=3), Spacer(1, GAP),
-        _to_write(_("Corrective action, reference"), said.get("reference", "")), Spacer(1, GAP),
-        _sign_off(),
+        KeepTogether(_to_write(_("Cause: not established by this report"), "", lines=3)), Spacer(1, GAP),
+        KeepTogether([
+            *_to_write(_("Corrective action, reference"), said.get("reference", "")), Spacer(1, GAP),
+            *_sign_off(),
+        ]),
     ]  # fmt: skip
     return print_lot(
         story, lot, lot.ncr_number, _("Non-conformance report %(number)s", number=lot.ncr_number), head
@@ -117,8 +118,8 @@ def _description(assessment: Assessment, bad: list[Part], record: Callable[[str]
             )
         )
     if more := bad[MAX_PICTURES:]:
-        numbers = ", ".join(safe(part.looks[0].number) for part in more)
-        story.append(paragraph(f"<b>{_('Nonconforming as well')}:</b> {numbers}", style.SMALL))
+        words = _("Nonconforming as well (%(num)s)", num=number(len(more)))
+        story += [Spacer(1, 2 * mm), paragraph(words, style.STRONG), Spacer(1, 1 * mm), part_table(more)]
     for taken in assessment.deleted:
         when = moment(taken.at) if taken.at else ""
         story.append(paragraph(deleted_words(taken.inspections, when), style.SMALL))
@@ -127,23 +128,23 @@ def _description(assessment: Assessment, bad: list[Part], record: Callable[[str]
     return story
 
 
-def _to_write(title: str, text: str, lines: int = 2) -> KeepTogether:
+def _to_write(title: str, text: str, lines: int = 2) -> list[Flowable]:
     """What is known, or room to write it."""
     blanks: list[Flowable] = []
     for _line in range(lines):
         blanks += [Spacer(1, 3 * mm), ruled_blank(CONTENT_WIDTH)]
-    return KeepTogether(
-        [heading(title), Spacer(1, 1 * mm), *([paragraph(written(text))] if text else blanks)]
-    )
+    return [heading(title), Spacer(1, 1 * mm), *([paragraph(written(text))] if text else blanks)]
 
 
-def _sign_off() -> KeepTogether:
-    story: list[Flowable] = [heading(_("Sign-off"))]
-    for role in ROLES:
-        story += [
-            Spacer(1, 2 * mm),
-            paragraph(_(role), style.STRONG),
-            Spacer(1, 4 * mm),
-            signature(None, CONTENT_WIDTH),
-        ]
-    return KeepTogether(story)
+def _sign_off() -> list[Flowable]:
+    """A line for each role, to be signed by hand."""
+    head: list[Cell] = [
+        paragraph(text, style.LABEL) for text in ("", _("Printed name"), _("Signature"), _("Date"))
+    ]
+    shares = (0.25, 0.27, 0.3, 0.18)
+    rows: list[list[Cell]] = [
+        [paragraph(_(role), style.STRONG), *(ruled_blank(share * CONTENT_WIDTH - 12) for share in shares[1:])]
+        for role in ROLES
+    ]
+    look = [("TOPPADDING", (0, 1), (-1, -1), 4 * mm), ("VALIGN", (0, 1), (-1, -1), "BOTTOM")]
+    return [heading(_("Sign-off")), Spacer(1, 1 * mm), table([head, *rows], shares, look)]

@@ -200,7 +200,9 @@ def _method(data: Mapping[str, Any]) -> Table:
     rows: list[list[Cell]] = [
         [paragraph(name, style.FACT), paragraph(safe(value, 220))] for name, value in facts
     ]
-    return table(rows, [0.24, 0.76], [("TOPPADDING", (0, 0), (-1, -1), 0.8)])
+    return table(
+        rows, [0.27, 0.73], [("TOPPADDING", (0, 0), (-1, -1), 0.8), ("RIGHTPADDING", (0, 0), (0, -1), 6)]
+    )
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

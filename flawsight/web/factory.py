@@ -15,6 +15,7 @@ from flawsight.web import (
     explanations,
     health,
     history,
+    incoming,
     inspections,
     language,
     lots,
@@ -67,6 +68,7 @@ def create_app(settings: Settings, inspector: Inspector | None = None, store: St
     app.jinja_env.filters.update(percent=percent, spoken_time=spoken_time, who=who)
     app.jinja_env.globals["version"] = __version__
     language.install(app)
+    incoming.install(app)
     models.allow_model_files(app)
     security.protect(app, settings, Accounts(service.store))
     register_problems(app)

@@ -114,9 +114,6 @@ def line(summary: Summary) -> SimpleNamespace:
 def part_tile(part: Part) -> SimpleNamespace:
     """One part of the lot's page."""
     look = next((look for look in part.looks if look.verdict == "reject"), part.looks[-1])
-    defects = [
-        describe(class_id).title if class_id else _("Defect without a name") for class_id in part.defects
-    ]
     reviewer = next((look.reviewer for look in reversed(part.looks) if look.reviewer), "")
     return SimpleNamespace(
         id=look.id,
@@ -124,14 +121,20 @@ def part_tile(part: Part) -> SimpleNamespace:
         look=PART_LOOKS[part.state],
         state=_(PART_WORDS[part.state]),
         undecided=part.state == "undecided",
-        title=", ".join(defects),
-        severity=_(SEVERITY_WORDS[part.severity]) if part.severity else "",
+        defects=[
+            (_(SEVERITY_WORDS[severity]), ", ".join(_defect_title(class_id) for class_id in kinds))
+            for severity, kinds in part.by_severity.items()
+        ],
         serial=look.serial,
         pictures=ngettext("%(num)s picture", "%(num)s pictures", len(part.looks))
         if len(part.looks) > 1
         else "",
         reviewer=reviewer,
     )
+
+
+def _defect_title(class_id: str) -> str:
+    return describe(class_id).title if class_id else _("Defect without a name")
 
 
 def _plans_say(figures: Figures) -> str:
@@ -273,7 +276,7 @@ def _pareto(figures: Figures) -> list[SimpleNamespace]:
     most = max((bar.parts for bar in figures.pareto), default=1)
     return [
         SimpleNamespace(
-            title=describe(bar.class_id).title if bar.class_id else _("Defect without a name"),
+            title=_defect_title(bar.class_id),
             severity=_(SEVERITY_WORDS[bar.severity]),
             parts=number(bar.parts),
             share=bar.parts / most,

@@ -13,6 +13,7 @@ from flawsight.i18n import gettext as _
 from flawsight.i18n import ngettext
 from flawsight.records.assessment import PART_WORDS, SEVERITIES, SEVERITY_WORDS, Assessment, plans
 from flawsight.records.issued import issue
+from flawsight.records.links import Head
 from flawsight.records.lot import (
     DEFAULT_LIMITS,
     DISPOSITIONS,
@@ -160,11 +161,12 @@ def report(lot_id: int) -> Response:
 
     store = service().store
     lot, assessment = assessed(lot_id)
-    number = lot.report_number
-    pdf = issue(
-        store, f"lot {lot.id}", number, lambda head: build_lot_report(lot, assessment, store.get, head)
-    )
-    return _pdf(pdf, number)
+    judged_with = Lots(store).judged_with(lot)
+
+    def render(head: Head | None) -> bytes:
+        return build_lot_report(lot, assessment, judged_with, store.get, head)
+
+    return _pdf(issue(store, f"lot {lot.id}", lot.report_number, render), lot.report_number)
 
 
 @bp.get("/<int:lot_id>/ncr.pdf")

@@ -17,6 +17,7 @@ from werkzeug.urls import iri_to_uri
 from flawsight.errors import FlawsightError, NotFound
 from flawsight.i18n import gettext as _
 from flawsight.i18n import marked
+from flawsight.web.incoming import FULL, NoRoom
 from flawsight.web.models import INSTALLING
 from flawsight.web.queue import Busy
 from flawsight.web.service import service
@@ -239,6 +240,7 @@ def register_problems(app: Flask) -> None:
     app.register_error_handler(FlawsightError, _from_us)
     app.register_error_handler(CSRFError, _from_csrf)
     app.register_error_handler(HTTPException, _from_http)
+    app.register_error_handler(OSError, _from_disk)
     app.register_error_handler(Exception, _unexpected)
     app.register_blueprint(bp)
 
@@ -343,6 +345,11 @@ def _from_http(error: HTTPException) -> Response:
         if name in ("Allow", "Retry-After"):
             response.headers[name] = value
     return response
+
+
+def _from_disk(error: OSError) -> Response:
+    """What is filed has its own errors: here an upload found no room on its way in."""
+    return _from_us(NoRoom()) if error.errno in FULL else _unexpected(error)
 
 
 def _unexpected(error: Exception) -> Response:

@@ -21,6 +21,7 @@ from flask import Flask
 from flawsight.errors import FlawsightError, SettingsError
 from flawsight.settings import Settings, load_settings
 from flawsight.web.factory import create_app
+from flawsight.web.incoming import Channel
 from flawsight.web.models import largest_model
 
 SECRETS = {"secret_key", "password", "token"}
@@ -112,6 +113,7 @@ def run(app: Flask, listener: socket.socket) -> None:
         ident=None,
         clear_untrusted_proxy_headers=False,  # read only if the settings name a proxy
     )
+    server.channel_class = Channel
     stopping = threading.Event()
 
     def stop(number: int, _: object) -> None:

@@ -70,11 +70,15 @@ class Service:
             return "The instance folder or its database cannot be used."
         if problem := self.model_problem():
             return problem
-        try:
-            with tempfile.TemporaryFile(dir=self.settings.instance) as file:
-                file.write(b"ready")
-        except OSError as error:
-            return f"The instance folder cannot be written to ({error.strerror}). Free some space there."
+        for folder in (
+            self.settings.instance,
+            tempfile.gettempdir(),
+        ):  # uploads lie in the latter for a while
+            try:
+                with tempfile.TemporaryFile(dir=folder) as file:
+                    file.write(b"ready")
+            except OSError as error:
+                return f"The folder {folder} cannot be written to ({error.strerror}). Free some space there."
         return None
 
     def inspect(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from playwright.sync_api import Page, expect
 from web_client import cracked, encoded, surface
 
@@ -191,3 +192,34 @@ def test_lots_fit_a_phone(phone: Page) -> None:
     for address in (phone.url, "/lots", "/lots/new", "/lots/trend"):
         phone.goto(address)
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390, address
+
+
+BROKEN_WORDS = """() => [...document.querySelectorAll('h1, h2')].flatMap(heading => {
+  const found = [], walker = document.createTreeWalker(heading, NodeFilter.SHOW_TEXT)
+  const line = (node, at) => {
+    const range = document.createRange()
+    range.setStart(node, at)
+    range.setEnd(node, at + 1)
+    return Math.round([...range.getClientRects()].at(-1)?.top ?? 0)
+  }
+  for (let node; (node = walker.nextNode());)
+    for (const {0: word, index} of node.nodeValue.matchAll(/[^\\s\\u00ad-]{4,}/g))
+      if (line(node, index) != line(node, index + word.length - 1)) found.push(word)
+  return found
+})"""
+
+
+@pytest.mark.parametrize("language", ["de", "id"])
+def test_no_word_of_a_heading_is_broken_without_a_hyphen_on_a_phone(
+    phone: Page, tmp_path: Path, language: str
+) -> None:
+    open_lot(phone, f"B-9-{language}")
+    lot = phone.url.rsplit("/", 1)[1]
+    said = {"decision": "reject", "rationale": "Wrong drawing.", "by": "Ines Kern"}
+    assert phone.request.post(f"/api/v1/lots/{lot}/decision", data=said).ok
+    said = {"disposition": "sort", "rationale": "All parts.", "by": "Ines Kern"}
+    assert phone.request.post(f"/api/v1/lots/{lot}/disposition", data=said).ok
+    cookie = {"name": "flawsight_language", "value": language, "url": phone.url}
+    phone.context.add_cookies([cookie])  # type: ignore[list-item]
+    phone.reload()
+    assert phone.evaluate(BROKEN_WORDS) == []
