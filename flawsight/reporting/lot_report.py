@@ -39,7 +39,6 @@ from flawsight.reporting.layout import ALL_SIDES, Cell, footer, heading, moment,
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe, shown
 from flawsight.taxonomy import describe
 
-REVISION = 1
 GAP = 4 * mm
 MAX_PICTURES = 60  # parts shown with a picture; those with a defect come first
 COLUMNS = 5
@@ -81,7 +80,9 @@ def print_lot(
     """``story`` on pages that carry the number ``report``, the hash of the lot's record and the ``head``."""
 
     def foot(canvas: Canvas, page: int, pages: int) -> None:
-        said = _("%(number)s · revision %(revision)s", number=report, revision=REVISION)
+        said = _("%(number)s · interim", number=report)  # as long as parts are added to it
+        if lot.closed:
+            said = _("%(number)s · revision %(revision)s", number=report, revision=lot.revision)
         hashes = [f"{_('SHA-256 of the record')}  {lot.sha256}"]
         if head:
             hashes.append(f"{_('Head of the chain of the history')}  {head}")
