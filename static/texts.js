@@ -7,5 +7,10 @@ const textsOf = (id) => JSON.parse(document.getElementById(id).dataset.texts);
 /** `text` with `values` in place of {name}. */
 const filled = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 
-/** 0.314 as 31.4 %, or 31,4 % where that is the custom. */
-const inPercent = (share) => `${(100 * share).toLocaleString(document.documentElement.lang, { minimumFractionDigits: 1, maximumFractionDigits: 1 })} %`;
+/** 0.314 as 31.4 %, or 31,4 % where that is the custom; never 0 % or 100 % for what is only nearly so. */
+function inPercent(share) {
+  const said = (percent) => percent.toLocaleString(document.documentElement.lang, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+  if (share > 0 && share <= 0.0005) return `<\u00a0${said(0.1)}\u00a0%`;
+  if (share >= 0.9995 && share < 1) return `>\u00a0${said(99.9)}\u00a0%`;
+  return `${said(100 * share)}\u00a0%`;
+}
