@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 from io import BytesIO
@@ -10,6 +11,8 @@ import catalogs
 import pytest
 from babel.messages.catalog import Catalog, Message
 from babel.messages.mofile import read_mo, write_mo
+
+from flawsight.settings import PROJECT_ROOT
 
 PLACEHOLDER = re.compile(r"%\(\w+\)[sr]|\{\w+\}|</?\w+>")
 
@@ -35,6 +38,20 @@ def test_every_text_of_the_code_is_translated(language: str, texts: list[Message
         assert usable, f"{text.id!r}: run `make messages` and translate it"
         wanted = 1 if isinstance(text.id, str) else catalog.num_plurals
         assert len(strings(said.string)) == wanted and all(strings(said.string)), f"{text.id!r} lacks words"
+
+
+def test_no_text_hides_in_an_f_string() -> None:
+    """There the extraction does not see it, and it stays English."""
+    hidden = [
+        f"{path.relative_to(PROJECT_ROOT)}:{call.lineno}"
+        for path in (PROJECT_ROOT / "flawsight").rglob("*.py")
+        for text in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(text, ast.JoinedStr)
+        for call in ast.walk(text)
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("_", "ngettext")
+        if call.args and isinstance(call.args[0], ast.Constant)
+    ]
+    assert not hidden, f"Take the text out of the f-string: {hidden}"
 
 
 @pytest.mark.parametrize("language", catalogs.TRANSLATED)

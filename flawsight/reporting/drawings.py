@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 
 import cv2
@@ -15,21 +16,39 @@ from reportlab.platypus import Flowable
 
 from flawsight.errors import RecordError
 from flawsight.i18n import percent
-from flawsight.reporting.style import ACCENT, BOLD, INK, MUTED, PALE, REGULAR, RULE, VERDICT_COLOURS
+from flawsight.reporting.style import ACCENT, BOLD, INK, MUTED, PALE, PERSON, REGULAR, RULE, VERDICT_COLOURS
 
 PICTURE_DPI = 200
+LABEL_SIZE = 6.0
+TICK_WIDTH = 18.0  # of a box to tick and the space around it, points
 JPEG_QUALITY = 88
+
+
+@dataclass(frozen=True)
+class Over:
+    """A labelled box over a picture, as shares of its width and height from the top left corner."""
+
+    label: str
+    x1: float
+    y1: float
+    x2: float
+    y2: float
 
 
 class Picture(Flowable):  # type: ignore[misc]  # reportlab ships no types
     """An encoded image as large as fits ``width`` x ``height`` points, reduced to what print can show.
 
+    The boxes ``over`` it are a person's: blue and dashed, so that they are told from the model's.
+
     Raises:
         RecordError: the bytes are no image.
     """
 
-    def __init__(self, name: str, encoded: bytes, width: float, height: float) -> None:
+    def __init__(
+        self, name: str, encoded: bytes, width: float, height: float, over: Sequence[Over] = ()
+    ) -> None:
         super().__init__()
+        self._over = over
         pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
         if pixels is None:
             raise RecordError(
@@ -53,6 +72,27 @@ class Picture(Flowable):  # type: ignore[misc]  # reportlab ships no types
         self.canv.setStrokeColor(RULE)  # a white board would have no edge on paper
         self.canv.setLineWidth(0.4)
         self.canv.rect(0, 0, self.width, self.height)
+        for box in self._over:
+            self._draw_box(box)
+
+    def _draw_box(self, box: Over) -> None:
+        left, right = box.x1 * self.width, box.x2 * self.width
+        top, bottom = (1 - box.y1) * self.height, (1 - box.y2) * self.height
+        for colour, line, dash in ((white, 2.2, ()), (PERSON, 1.1, (3, 2))):  # white: seen on any part
+            self.canv.setStrokeColor(colour)
+            self.canv.setLineWidth(line)
+            self.canv.setDash(dash)
+            self.canv.rect(left, bottom, right - left, top - bottom)
+        self.canv.setDash()
+        across = stringWidth(box.label, BOLD, LABEL_SIZE) + 3
+        tall = LABEL_SIZE + 1.5
+        x = min(left, self.width - across)
+        y = top if top + tall <= self.height else max(0.0, bottom - tall)
+        self.canv.setFillColor(PERSON)
+        self.canv.rect(x, y, across, tall, stroke=0, fill=1)
+        self.canv.setFillColor(white)
+        self.canv.setFont(BOLD, LABEL_SIZE)
+        self.canv.drawString(x + 1.5, y + 1.8, box.label)
 
 
 class _NamedJpeg(ImageReader):  # type: ignore[misc]  # reportlab ships no types
@@ -160,13 +200,18 @@ def threshold_scale(probability: float, zones: Sequence[tuple[str, str, float]],
 def tick_boxes(labels: Sequence[str], width: float, ticked: str = "") -> Drawing:
     """Boxes in a row, each with its label, to be ticked by hand; the one labelled ``ticked`` is."""
     drawing = Drawing(width, 13)
-    step = width / len(labels)
-    for index, label in enumerate(labels):
-        drawing.add(Rect(index * step + 0.5, 2, 8.5, 8.5, fillColor=white, strokeColor=INK, strokeWidth=0.8))
+    size, words = 8.2, [stringWidth(label, REGULAR, 8.2) for label in labels]
+    room = width - TICK_WIDTH * len(labels)
+    shrunk = min(1.0, room / sum(words))
+    gap = (room - shrunk * sum(words)) / len(labels)
+    left = 0.0
+    for label, wide in zip(labels, words, strict=True):
+        drawing.add(Rect(left + 0.5, 2, 8.5, 8.5, fillColor=white, strokeColor=INK, strokeWidth=0.8))
         if label == ticked:
-            tick = [index * step + x if i % 2 == 0 else x for i, x in enumerate((2.4, 6.2, 4.2, 4.2, 7.6, 9))]
+            tick = [left + x if i % 2 == 0 else x for i, x in enumerate((2.4, 6.2, 4.2, 4.2, 7.6, 9))]
             drawing.add(PolyLine(tick, strokeColor=INK, strokeWidth=1.4))
-        drawing.add(String(index * step + 13.5, 3.4, label, fontName=REGULAR, fontSize=8.2, fillColor=INK))
+        drawing.add(String(left + 13.5, 3.4, label, fontName=REGULAR, fontSize=shrunk * size, fillColor=INK))
+        left += TICK_WIDTH + shrunk * wide + gap
     return drawing
 
 

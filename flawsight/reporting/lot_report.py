@@ -35,7 +35,16 @@ from flawsight.records.record import Record
 from flawsight.records.sampling import NONE_ALLOWED
 from flawsight.reporting import style
 from flawsight.reporting.drawings import Picture, fitted, ruled_blank, tick_boxes
-from flawsight.reporting.layout import ALL_SIDES, Cell, footer, heading, moment, print_pages, table
+from flawsight.reporting.layout import (
+    ALL_SIDES,
+    Cell,
+    footer,
+    hash_lines,
+    heading,
+    moment,
+    print_pages,
+    table,
+)
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe, shown
 from flawsight.taxonomy import describe
 
@@ -83,10 +92,7 @@ def print_lot(
         said = _("%(number)s · interim", number=report)  # as long as parts are added to it
         if lot.closed:
             said = _("%(number)s · revision %(revision)s", number=report, revision=lot.revision)
-        hashes = [f"{_('SHA-256 of the record')}  {lot.sha256}"]
-        if head:
-            hashes.append(f"{_('Head of the chain of the history')}  {head}")
-        footer(canvas, said, page, pages, hashes)
+        footer(canvas, said, page, pages, hash_lines(lot.sha256, head))
 
     subject = f"{_(STATES[lot.state]).upper()}: {shown(lot.terms.number)}"
     return print_pages(story, title, subject, lot.events[-1].created_at, foot)
@@ -265,7 +271,8 @@ def _said(lot: Lot, figures: Figures) -> list[str]:
             }[figures.decision]
         )
     if lot.closed and lot.closed.rationale:
-        said.append(f"{_('Rationale')}: {written(lot.closed.rationale)}")
+        why = _("Rationale")
+        said.append(f"{why}: {written(lot.closed.rationale)}")
     return said
 
 
@@ -405,7 +412,8 @@ def _parts(assessment: Assessment, record: Callable[[str], Record]) -> list[Flow
     ]  # fmt: skip
     if more := ordered[MAX_PICTURES:]:
         numbers = ", ".join(safe(part.looks[0].number) for part in more)
-        story.append(paragraph(f"<b>{_('Without picture here')}:</b> {numbers}", style.SMALL))
+        why = _("Without picture here")
+        story.append(paragraph(f"<b>{why}:</b> {numbers}", style.SMALL))
     if left := assessment.left_out:
         numbers = ", ".join(f"{safe(look.number)} ({safe(look.reviewer, 24)})" for look in left)
         why = _("Left out, since a person saw no part that can be judged")

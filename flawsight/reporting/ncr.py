@@ -117,7 +117,8 @@ def _description(assessment: Assessment, bad: list[Part], record: Callable[[str]
         )
     if more := bad[MAX_PICTURES:]:
         numbers = ", ".join(safe(part.looks[0].number) for part in more)
-        story.append(paragraph(f"<b>{_('Nonconforming as well')}:</b> {numbers}", style.SMALL))
+        which = _("Nonconforming as well")
+        story.append(paragraph(f"<b>{which}:</b> {numbers}", style.SMALL))
     if not story:
         story.append(paragraph(_("No inspected part is nonconforming.")))
     return story
