@@ -93,7 +93,7 @@ def _where(data: Mapping[str, Any], review: Review | None) -> list[Flowable]:
     note = _("Pixels from the top left corner of the picture; x2 and y2 lie just outside the box.")
     if (more := len(found) - MAX_BOX_ROWS) > 0:
         cut = _(
-            "The %(shown)s highest of %(all)s are shown; the other %(more)s are in the JSON of this "
+            "The first %(shown)s of %(all)s are shown; the other %(more)s are in the JSON of this "
             "inspection.",
             shown=MAX_BOX_ROWS,
             all=len(found),

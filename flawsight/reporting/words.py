@@ -14,6 +14,7 @@ from flawsight.reporting.finding import Finding, Kind, Mark
 from flawsight.taxonomy import NAMED_PERSON_DECIDES, ClassInfo, describe, family_of
 
 NOT_RECORDED = marked("not recorded in this model file")
+NBSP = "\N{NO-BREAK SPACE}"
 KINDS_NAMED = 5  # of the defects of one part, in a headline
 DISPOSITION_STEPS = {
     "use_as_is": marked("Use the part as it is, as decided."),
@@ -49,7 +50,7 @@ def severity_words(kinds: Sequence[Kind]) -> str:
 def kinds_words(kinds: Sequence[Kind]) -> str:
     """The kinds of defect by name, those that several boxes show with their number."""
     named = [
-        _("%(num)s × %(title)s", num=kind.boxes, title=kind.info.title) if kind.boxes > 1 else kind.info.title
+        f"{kind.boxes}{NBSP}×{NBSP}{kind.info.title}" if kind.boxes > 1 else kind.info.title
         for kind in kinds[:KINDS_NAMED]
     ]
     if (more := len(kinds) - KINDS_NAMED) > 0:
