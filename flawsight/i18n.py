@@ -77,7 +77,7 @@ def number(value: float, digits: int = 0) -> str:
 
 def percent(share: float) -> str:
     """0.0314 to ``3.1 %``, which no line end divides; never 0 % or 100 % for what is only nearly so."""
-    if 0 < share < 0.0005:
+    if 0 < share <= 0.0005:
         said = f"< {number(0.1, 1)} %"
     elif 0.9995 <= share < 1:
         said = f"> {number(99.9, 1)} %"

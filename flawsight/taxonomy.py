@@ -18,6 +18,7 @@ from flawsight.i18n import ENGLISH, language, marked
 from flawsight.i18n import gettext as _
 
 TAXONOMY_FILE = Path(__file__).with_name("taxonomy.toml")
+NAMED_PERSON_DECIDES = marked("Keep the part apart; a named person decides on rework, repair or scrap.")
 IDENTIFY = "identify"  # task of a product whose classes are named, not judged
 SEVERITIES = (marked("none"), marked("minor"), marked("major"), marked("critical"), marked("unknown"))
 
@@ -116,11 +117,19 @@ def load_taxonomy(path: Path = TAXONOMY_FILE) -> dict[str, ClassInfo]:
 
 def describe(class_id: str) -> ClassInfo:
     """The entry of ``class_id`` in the reader's language, or an honest stand-in if the file has none."""
-    known = load_taxonomy().get(class_id)
-    known = known or _learnt.get(class_id)
+    known = _known(class_id)
     if known is None:
         return _stand_in(class_id)
     return known if language() == ENGLISH else _translated(known)
+
+
+def family_of(class_id: str) -> str:
+    """The ``dataset`` of ``class_id`` as model files name it, whatever the reader's language."""
+    return (_known(class_id) or _stand_in(class_id)).dataset
+
+
+def _known(class_id: str) -> ClassInfo | None:
+    return load_taxonomy().get(class_id) or _learnt.get(class_id)
 
 
 def _stand_in(class_id: str) -> ClassInfo:
@@ -134,9 +143,7 @@ def _stand_in(class_id: str) -> ClassInfo:
         description=_("No description is on file for this class."),
         severity="none" if good else "unknown",
         likely_causes=(),
-        recommended_action=_("Release to the next step.")
-        if good
-        else _("Hold the part and have it reviewed."),
+        recommended_action=_("Release to the next step.") if good else _(NAMED_PERSON_DECIDES),
     )
 
 

@@ -69,7 +69,7 @@ async function inspect(file) {
     const answer = await inspectFile(file, camera.dataset.api);
     line.done(answer);
     if (!samePart.checked) forgetSerial();
-    flash.textContent = `${verdictWord(answer)}: ${titles[answer.predicted_class] ?? answer.predicted_class}`;
+    flash.textContent = `${verdictWord(answer)}: ${foundWords(answer, titles)}`;
     flash.classList.add(answer.verdict);
     if (!continuous.checked) window.location.assign(answer.links.page);
   } catch (error) {

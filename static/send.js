@@ -49,6 +49,16 @@ function verdictWord(answer) {
   return (named && sendTexts[`named-${answer.verdict}`]) || sendTexts[answer.verdict];
 }
 
+/** What was found, by `titles` of classes: all kinds that have boxes. An unknown part has no class, so no confidence. */
+function foundWords(answer, titles) {
+  if (answer.verdict === "unknown") return sendTexts.unlike;
+  const kinds = new Set(answer.boxes.map((box) => box.class));
+  if (answer.verdict === "reject" || !kinds.size) kinds.add(answer.predicted_class);
+  const named = [...kinds].map((kind) => titles[kind] ?? kind).join(", ");
+  const sure = kinds.size === 1 && kinds.has(answer.predicted_class);
+  return sure ? `${named}, ${inPercent(answer.confidence)}` : named;
+}
+
 function make(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children);
@@ -71,8 +81,7 @@ function resultLine(file, titles) {
     done(answer) {
       name.prepend(make("img", { src: answer.links.thumbnail, alt: "", width: 40, height: 40, loading: "lazy" }));
       tell(verdictWord(answer), `badge ${answer.verdict}`);
-      const title = titles[answer.predicted_class] ?? answer.predicted_class;
-      said.replaceChildren(make("a", { href: answer.links.page, textContent: answer.number }), ` ${title}, ${inPercent(answer.confidence)}`);
+      said.replaceChildren(make("a", { href: answer.links.page, textContent: answer.number }), ` ${foundWords(answer, titles)}`);
       let warnings = answer.quality?.warnings ?? []; // filed in English
       if (warnings.length && document.documentElement.lang !== "en") warnings = [sendTexts.mind];
       for (const warning of warnings) said.append(make("span", { className: "warning", textContent: warning }));

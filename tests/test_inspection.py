@@ -11,19 +11,22 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from factories import make_inspection
 from numpy.typing import NDArray
 from tiny_parts import SCRATCH, tiny_onnx
 
 from flawsight.errors import ModelError, NotAnImage
+from flawsight.i18n import percent
 from flawsight.imaging import encode_png, sha256
 from flawsight.inspection import explain
 from flawsight.inspection.decide import answer, judge
 from flawsight.inspection.engines import HEAD_KEY, Head, load_engine
 from flawsight.inspection.familiarity import KnownParts, Plane
 from flawsight.inspection.inspector import Inspector
-from flawsight.inspection.pictures import draw_boxes, draw_pictures
+from flawsight.inspection.pictures import draw_boxes, draw_heat_layer, draw_heatmap, draw_pictures
 from flawsight.inspection.result import Box
 from flawsight.inspection.tiny import HEAD, METADATA, TinyEngine
+from flawsight.inspection.words import identified_reason, reason, unknown_reason
 from flawsight.metadata import ONNX_KEY, Decision, Preprocessing
 from flawsight.preprocessing import Placement, prepare, resized_shape
 
@@ -386,7 +389,7 @@ def test_verdict_follows_the_limits(free: float, crack: float, verdict: str, pre
         {"MT_Free": free, "MT_Crack": crack}, {"MT_Crack"}, Decision(accept_below=0.3, reject_from=0.7)
     )
     assert (found.verdict, found.predicted_class) == (verdict, predicted)
-    assert f"{100 * crack:.1f} %" in found.reason and found.reason.endswith(".")
+    assert percent(crack) in found.reason and found.reason.endswith(".")
 
 
 def test_predicted_class_never_contradicts_the_verdict() -> None:
@@ -411,6 +414,20 @@ def test_foreign_picture_is_unknown_and_gets_no_box(good_part: Image) -> None:
     assert strange.verdict == "unknown"
     assert strange.boxes == ()
     assert "unlike anything" in strange.reason
+
+
+@pytest.mark.parametrize(
+    ("distance", "said"),
+    [(1.0000001, "1.01"), (1.043, "1.05"), (1.05, "1.05"), (1.0, "1.01"), (12.3, "12.30")],
+)
+def test_what_is_over_the_limit_reads_as_over_it(distance: float, said: str) -> None:
+    assert f"({said} times as far" in unknown_reason(distance, 1.0)
+
+
+def test_a_reason_says_percent_as_all_else_does() -> None:
+    assert f"of {percent(0.0001)} is below" in reason("accept", 0.0001, 0.024, 0.78, "MT_Free")
+    assert f"of {percent(0.9999)} reaches" in reason("reject", 0.9999, 0.024, 0.78, "MT_Crack")
+    assert f"with {percent(0.4)}, which is below the {percent(0.6)} asked" in identified_reason(0.4, 0.6, "x")
 
 
 def test_statistics_of_a_model_from_before_mean_what_they_meant() -> None:
@@ -453,6 +470,42 @@ def test_boxes_are_legible_at_any_size(shape: tuple[int, int]) -> None:
     assert max(drawn.shape) >= 480
     assert (drawn.max(axis=2) > 200).sum() >= 0.001 * drawn[..., 0].size
     assert not image.any()  # the inspected pixels are left alone
+
+
+@pytest.mark.parametrize(
+    "corner", [(0, 0, 60, 50), (420, 0, 480, 50), (0, 270, 60, 320), (420, 270, 480, 320), (200, 0, 260, 320)]
+)
+def test_the_number_of_a_box_never_covers_what_the_box_encloses(corner: tuple[int, int, int, int]) -> None:
+    x1, y1, x2, y2 = corner
+    drawn = draw_boxes(np.zeros((320, 480, 3), np.uint8), (Box(*corner, 0.9, "PCB_mousebite"),), named=True)
+    assert not drawn[y1 + 3 : y2 - 3, x1 + 3 : x2 - 3].any()
+    assert (drawn.min(axis=2) > 200).any()  # white letters stand somewhere
+
+
+def test_boxes_are_numbered_in_their_order_and_numbers_keep_off_other_boxes() -> None:
+    image = np.zeros((320, 480, 3), np.uint8)
+    above, below = Box(100, 100, 140, 140, 0.9, "PCB_open"), Box(100, 145, 140, 180, 0.8, "PCB_short")
+    drawn = draw_boxes(image, (above, below))
+    for box in (above, below):
+        assert not drawn[box.y1 + 3 : box.y2 - 3, box.x1 + 3 : box.x2 - 3].any()
+    changed = np.argwhere((drawn != draw_boxes(image, (below, above))).any(axis=2))
+    assert (
+        len(changed) and changed[:, 1].max() < 125
+    )  # only the numbers at their left corners say which is first
+    renamed = (replace(above, class_id="MT_Crack", score=0.1), below)
+    assert np.array_equal(drawn, draw_boxes(image, renamed))  # as they are in any language
+
+
+@pytest.mark.parametrize(("verdict", "glows"), [("accept", False), ("review", True)])
+def test_the_heat_of_a_part_for_review_is_seen_and_that_of_a_good_part_is_not(
+    verdict: str, glows: bool
+) -> None:
+    faint = make_inspection(
+        verdict, confidence=0.97, defect_probability=0.03, boxes=(Box(60, 40, 120, 100, 0.9, "MT_Crack"),)
+    )
+    assert (draw_heat_layer(faint)[..., 3].max() > 100) == glows
+    changed = cv2.absdiff(draw_heatmap(faint), faint.pixels).max()
+    assert (changed > 50) == glows
 
 
 # --- engines ----------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from flawsight.data.pictures import SWITCHES, PictureSampler, change
 from flawsight.data.samples import Sample
 from flawsight.data.splits import into_folds, make_manifest
 from flawsight.errors import DataError, FlawsightError
+from flawsight.i18n import percent
 from flawsight.inspection.engines import load_engine
 from flawsight.inspection.identify import identify
 from flawsight.inspection.inspector import Inspector
@@ -245,7 +246,7 @@ def test_own_pictures_get_a_preset_and_a_model_that_names_its_classes(castings: 
 def test_a_kind_is_named_only_when_it_is_probable_enough() -> None:
     sure, unsure = identify({"a": 0.7, "b": 0.3}, 0.6), identify({"a": 0.5, "b": 0.5}, 0.6)
     assert (sure.verdict, unsure.verdict) == ("accept", "review")
-    assert sure.defect_probability == 0 and "70.0 %" in sure.reason and "60.0 %" in unsure.reason
+    assert sure.defect_probability == 0 and percent(0.7) in sure.reason and percent(0.6) in unsure.reason
 
 
 # Learning from whole pictures

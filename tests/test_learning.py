@@ -29,6 +29,7 @@ from flawsight.learning.config import TrainConfig
 from flawsight.learning.export import save_onnx, save_torch
 from flawsight.learning.fit import model_classes, prepare_data, real_samples
 from flawsight.learning.module import Classifier, averaging, cell_loss, image_log_probabilities
+from flawsight.learning.train import headline
 from flawsight.metadata import Decision, ModelMetadata
 from flawsight.taxonomy import load_taxonomy
 
@@ -446,6 +447,22 @@ def test_a_model_of_the_families_knows_the_whole_taxonomy_and_another_its_own_cl
         "DAGM_Class11",
         "DAGM_Free",
     )
+
+
+def test_the_figures_in_the_model_file_are_also_those_of_each_family() -> None:
+    def measured(escaped: float, n: int) -> dict[str, Any]:
+        usual = {"value": 0.2, "interval": [0.1, 0.3]}
+        return {
+            "n": n, "ece": 0.01, "accuracy": usual, "balanced_accuracy": usual, "review_share": usual,
+            "escape_rate": {"value": escaped, "interval": [escaped / 2, 2 * escaped]},
+            "overkill_rate": {"value": None, "interval": None},
+        }  # fmt: skip
+
+    said = headline({"overall": measured(0.02, 800), "datasets": {"Magnetic Tile": measured(0.1, 80)}})
+    assert said["recall"] == {"value": 0.98, "low": 0.96, "high": 0.99} and said["tested"] == 800
+    tiles = said["datasets"]["Magnetic Tile"]
+    assert tiles["recall"] == {"value": 0.9, "low": 0.8, "high": 0.95} and tiles["tested"] == 80
+    assert tiles["review"]["value"] == 0.2 and tiles["overkill"]["value"] is None
 
 
 def test_generated_parts_decide_only_where_there_are_no_others() -> None:

@@ -389,6 +389,24 @@ def test_the_lot_report_says_plan_result_and_who_decided(client: FlaskClient, lo
     assert client.get(f"/lots/{lot.id}/report.pdf").data == content
 
 
+def test_the_revision_of_a_lots_reports_counts_what_was_decided_since_its_closing(
+    client: FlaskClient, lots: Lots
+) -> None:
+    def footers(lot: Lot) -> list[str]:
+        said = []
+        for number, kind in ((lot.report_number, "report"), (lot.ncr_number, "ncr")):
+            text = pdf_text(client.get(f"/lots/{lot.id}/{kind}.pdf").data)
+            said += set(re.findall(rf"{number} · (interim|revision \d+)", text))
+        return said
+
+    assert footers(opened(lots, "Interim", ("reject",))) == ["interim", "interim"]
+    lot = rejected(lots, "Revised")
+    assert footers(lot) == ["revision 1", "revision 1"]
+    lots.dispose(lot.id, Disposal("sort", "Sort the whole lot."), "Ada")
+    lots.dispose(lot.id, Disposal("reject", "Back.", "Stock blocked."), "Ada")
+    assert footers(lot) == ["revision 3", "revision 3"]
+
+
 def test_the_ncr_fills_in_what_is_known_and_never_a_cause(client: FlaskClient, lots: Lots) -> None:
     lot = rejected(lots, "NCR")
     text = pdf_text(client.get(f"/lots/{lot.id}/ncr.pdf").data)

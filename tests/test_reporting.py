@@ -28,7 +28,7 @@ from flawsight.inspection.quality import Quality
 from flawsight.inspection.result import Box, Inspection
 from flawsight.records import Record, Store
 from flawsight.records.links import Head
-from flawsight.records.reviews import DISPOSITIONS
+from flawsight.records.reviews import DISPOSITIONS, Review, ReviewBox
 from flawsight.reporting.drawings import (
     BoxedPicture,
     Picture,
@@ -312,10 +312,119 @@ def test_a_part_for_review_that_looks_good_is_not_released() -> None:
 
 
 def test_an_unknown_part_gets_no_cause_and_no_description() -> None:
-    text = text_of(build_report(file_away(make_inspection("unknown", confidence=0.41))))
+    text = text_of(build_report(file_away(make_inspection("unknown", boxes=(), confidence=0.41))))
     assert "Not decided: unlike the known parts" in text
-    assert "The verdict does not rest on them" in text
+    assert "Closest classes, not an answer" in text and "It has no class, and no confidence in one." in text
+    assert "None are marked, since the model does not know this kind of part." in text
     assert "Likely causes" not in text and describe("MT_Crack").description not in text
+
+
+def test_an_unknown_part_is_told_by_its_distance_and_not_by_a_confidence() -> None:
+    inspection = make_inspection("unknown", boxes=(), confidence=0.985)
+    far = replace(inspection, method={**inspection.method, "distance": 1.0000001, "distance_limit": 1.0})
+    text = text_of(build_report(file_away(far)))
+    assert "Distance from known parts 1.01 times the limit" in text
+    assert "points above the limit" not in text and "Calibrated probability" not in text
+
+
+KINDS = ("PCB_copper", "PCB_spur", "PCB_short", "PCB_spur")
+
+
+def test_all_kinds_of_defect_are_reported_and_the_worst_decides() -> None:
+    boxes = tuple(replace(box, class_id=kind) for box, kind in zip(boxes_in_rows(4), KINDS, strict=True))
+    record = file_away(make_inspection("reject", "PCB_copper", boxes, width=640, height=640))
+    first, second = (" ".join(page.extract_text().split()) for page in read(build_report(record)).pages)
+    assert "Short, Spurious copper, 2 × Spur" in first and "Spurious copper · " not in first
+    assert "critical, as the worst of them: Short" in first
+    assert f"Next step Short: {describe('PCB_short').recommended_action}" in first
+    for kind, count in (("PCB_short", "1 box."), ("PCB_copper", "1 box."), ("PCB_spur", "2 boxes.")):
+        info = describe(kind)
+        assert (
+            f"{info.title} {count} {info.description} Causes to be checked: {info.likely_causes[0]}" in first
+        )
+    assert "Of the picture as a whole" in second
+
+
+def decided(
+    record: Record, verdict: str, class_id: str, boxes: tuple[ReviewBox, ...] = (), **more: str
+) -> Review:
+    return Review(
+        reviewer="Ä. <Kern>", verdict=verdict, class_id=class_id, boxes=boxes, inspection_id=record.id,
+        created_at=datetime(2026, 3, 5, 8, 30, tzinfo=UTC), state="corrected", **more,
+    )  # fmt: skip
+
+
+def test_a_persons_verdict_is_the_headline_and_the_models_answer_stands_below() -> None:
+    record = file_away(make_inspection("review", "MT_Free", (), confidence=0.57, defect_probability=0.43))
+    review = decided(record, "reject", "MT_Crack", disposition="rework")
+    pdf = build_report(record, [review])
+    first, second = (" ".join(page.extract_text().split()) for page in read(pdf).pages)
+    banner = first[first.index("REJECT") :]
+    assert (
+        "Crack Decided by Ä. <Kern>, 2026-03-05 08:30:00 UTC · Rework · the model was not certain" in banner
+    )
+    said = "The model’s own answer, unchanged: REVIEW, Not decided. Most probable: Tile, good · 57.0 %."
+    assert said in banner and record.data["reason"] in banner
+    assert banner.index("Decided by") < banner.index(said)
+    assert "Next step Rework the part, then inspect it again." in first and "Hold the part" not in first
+    assert describe("MT_Crack").description in first and describe("MT_Free").description not in first
+    assert "REJECT · part.png" in second and "How sure the model is" in second
+    assert "Neither the model nor Ä. <Kern> marked a place." in second
+    assert read(pdf).metadata.subject == "REJECT: part.png"  # type: ignore[union-attr]
+
+
+def test_a_part_that_a_person_accepted_is_released_and_one_of_no_kind_is_not() -> None:
+    record = file_away(make_inspection("reject"))
+    text = text_of(build_report(record, [decided(record, "accept", "MT_Free")]))
+    assert "ACCEPT Tile, good Decided by" in text and "Next step Release to the next step." in text
+    assert "Likely causes" not in text and "91.0 % removed" in text
+    text = text_of(build_report(record, [decided(record, "unknown", "MT_Crack")]))
+    assert "Not a part for this model Decided by" in text and "Judge the part in another way" in text
+
+
+def test_boxes_that_a_person_drew_are_listed_and_drawn_dashed_over_the_models() -> None:
+    record = file_away(make_inspection())
+    kept, own = ReviewBox(60, 40, 120, 100, "MT_Crack"), ReviewBox(5, 6, 50, 60, "MT_Fray")
+    before, after = (
+        read(build_report(record, answers)).pages
+        for answers in ([], [decided(record, "reject", "MT_Crack", (kept, own))])
+    )
+    second = " ".join(after[1].extract_text().split())
+    assert "P1 Fray 5 6 50 60 45 × 54 5.6 % – drawn" in second
+    assert "1 Crack 60 40 120 100 60 × 60 8.3 % 91.0 % kept" in second
+    assert "dashed, P1: drawn by Ä. <Kern>" in " ".join(after[0].extract_text().split())
+    dashed = [b"[3 2] 0 d" in page.get_contents().get_data() for page in (before[0], after[0])]  # type: ignore[union-attr]
+    assert dashed == [False, True]
+
+
+def test_every_answer_of_a_person_makes_a_new_revision() -> None:
+    record = file_away(make_inspection())
+    answers = [decided(record, "reject", "MT_Crack"), decided(record, "accept", "MT_Free")]
+    texts = [text_of(build_report(record, answers[:count])) for count in range(3)]
+    for number, text in enumerate(texts, start=1):
+        assert text.count(f"{record.number} · revision {number} ") == 2
+
+
+def test_the_figures_printed_are_those_of_the_parts_own_family() -> None:
+    def rate(value: float) -> dict[str, float]:
+        return {"value": value, "low": value - 0.01, "high": value + 0.01}
+
+    own = {"recall": rate(0.9), "overkill": rate(0.04), "review": rate(0.3), "tested": 1166}
+    pooled = {"recall": rate(0.98), "overkill": rate(0.01), "tested": 4832}
+    told = text_of(
+        build_report(file_away(make_inspection(metrics={**pooled, "datasets": {"Magnetic Tile": own}})))
+    )
+    assert "Validated on Magnetic Tile, 1,166 test pictures" in told
+    assert "Validated recall 90.0 %" in told and "Left to a person 30.0 %" in told
+    for metrics in (
+        pooled,
+        {**pooled, "datasets": {"Magnetic Tile": {"accuracy": rate(0.9)}, "DeepPCB": own}},
+    ):
+        told = text_of(build_report(file_away(make_inspection(metrics=metrics))))
+        assert "Validated on all families, 4,832 test pictures" in told and "Validated recall 98.0 %" in told
+    with speaking("de"):  # the family is known by a name that no language changes
+        inspection = make_inspection(metrics={**pooled, "datasets": {"Magnetic Tile": own}})
+        assert "90,0" in text_of(build_report(file_away(inspection)))
 
 
 def test_one_limit_leaves_no_review_band() -> None:
@@ -528,3 +637,15 @@ def test_the_longest_word_of_a_verdict_fits_its_place(word: str) -> None:
     register_fonts()
     size = fitting_size(word, BOLD, 19, 120)
     assert 0 < size <= 19 and all(stringWidth(one, BOLD, size) <= 120.01 for one in word.split())
+
+
+@pytest.mark.parametrize("width", [480, 200])
+def test_boxes_to_tick_stand_clear_of_the_words_before_them(width: int) -> None:
+    register_fonts()
+    labels = ["Verwenden wie besehen", "Nacharbeit", "Reparatur", "Ausschuss", "Rücksendung"]
+    drawn = tick_boxes(labels, width).contents
+    boxes = [one for one in drawn if isinstance(one, Rect)]
+    ends = [
+        one.x + stringWidth(one.text, one.fontName, one.fontSize) for one in drawn if isinstance(one, String)
+    ]
+    assert all(end < box.x for end, box in zip(ends, boxes[1:], strict=False)) and ends[-1] <= width

@@ -23,6 +23,7 @@ from flawsight.cli import main
 from flawsight.data.adapters import find_samples
 from flawsight.errors import DataError, NotFound
 from flawsight.imaging import read_image
+from flawsight.inspection.result import Box
 from flawsight.records import Record, Store
 from flawsight.records.reviews import Answer, BadReview, Review, ReviewBox, Reviews
 from flawsight.records.search import Filter, History
@@ -309,6 +310,18 @@ def test_a_program_answers_and_reads_answers(client: FlaskClient, store: Store) 
     assert (listed["count"], listed["count_is_complete"], listed["next"]) == (1, True, None)
 
 
+def test_the_json_of_an_inspection_carries_the_answer_that_counts(client: FlaskClient, store: Store) -> None:
+    record = file(store, "review")
+    address = f"/api/v1/inspections/{record.id}"
+    assert client.get(address).json["review"] is None  # type: ignore[index]
+    send(client, record, reviewer="First")
+    send(client, record, reviewer="Second", disposition="scrap")
+    for place in (address, f"/inspections/{record.id}/inspection.json"):
+        said = client.get(place).json
+        assert said is not None and said["verdict"] == "review"  # the model's own answer is what it was
+        assert (said["review"]["reviewer"], said["review"]["disposition"]) == ("Second", "scrap")
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"{", b'{"boxes": {}}', b'{"boxes": [[]]}', b'{"verdict": 1}', b'{"verdict": "reject"}',
@@ -335,6 +348,54 @@ def test_a_program_lists_and_exports_the_history(client: FlaskClient, store: Sto
     assert number in client.get("/api/v1/inspections/history.csv").text
     assert number in client.get("/api/v1/inspections/history.json").text
     assert client.get("/api/v1/inspections?min=x").status_code == 400
+
+
+# --- what counts ----------------------------------------------------------------------------------------
+
+
+def words_of(client: FlaskClient, record: Record) -> str:
+    page = client.get(f"/inspections/{record.id}").text
+    return " ".join(re.sub(r"<[^>]+>", " ", page[page.index("<main") :]).split())
+
+
+def test_the_page_is_headed_by_the_person_and_the_models_answer_stands_below(
+    client: FlaskClient, store: Store
+) -> None:
+    record = file(
+        store, "review", boxes=(), predicted_class="MT_Free", confidence=0.6, defect_probability=0.4
+    )
+    before = words_of(client, record)
+    assert "REVIEW : Not certain: a person should look" in before and "Hold the part until" in before
+    send(client, record, disposition="rework")
+    page = words_of(client, record)
+    assert "REJECT : Crack Decided by A. Kern, " in page and "the model was not certain" in page
+    assert "The model’s own answer, unchanged: REVIEW Not certain: a person should look" in page
+    assert "Next step Rework the part, then inspect it again." in page and "Hold the part until" not in page
+    assert "How sure the model is" in page and "P1 Crack 60, 40" in page and "drawn" in page
+    send(client, record, verdict="accept", **{"class": "MT_Free"})
+    page = words_of(client, record)
+    assert "ACCEPT : Tile, good Decided by A. Kern" in page and "Release to the next step." in page
+
+
+def test_the_models_boxes_that_a_person_kept_removed_or_drew_are_told_apart(
+    client: FlaskClient, store: Store
+) -> None:
+    found = (Box(60, 40, 120, 100, 0.91, "MT_Crack"), Box(150, 20, 180, 60, 0.8, "MT_Fray"))
+    record = file(store, boxes=found)
+    own = ReviewBox(5, 6, 50, 60, "MT_Blowhole")
+    send(client, record, boxes=json.dumps([CRACK.to_dict(), own.to_dict()]))
+    page = words_of(client, record)
+    assert "REJECT : Crack, Blowhole" in page
+    rows = re.findall(r"(P?\d) (\w+) \d+, \d+ \d+ × \d+ \S+ % (\S+)(?: %)? (kept|removed|drawn)", page)
+    assert rows == [
+        ("P1", "Blowhole", "–", "drawn"),
+        ("1", "Crack", "91.0", "kept"),
+        ("2", "Fray", "80.0", "removed"),
+    ]
+    viewer = (
+        client.get(f"/inspections/{record.id}").text.partition('id="layer-marks"')[2].partition("</svg>")[0]
+    )
+    assert re.findall(r">(P?\d)</text>", viewer) == ["P1", "1"]
 
 
 # --- the report -----------------------------------------------------------------------------------------
@@ -366,7 +427,7 @@ def test_the_longest_answer_fits_the_report() -> None:
         rationale="Wide words everywhere. " * 80, inspection_id=record.id,
         created_at=datetime(2026, 11, 20, tzinfo=UTC), state="corrected",
     )  # fmt: skip
-    pages = PdfReader(BytesIO(build_report(record, review))).pages
+    pages = PdfReader(BytesIO(build_report(record, [review]))).pages
     assert len(pages) == 2 and "Wide words" in pages[1].extract_text()
 
 

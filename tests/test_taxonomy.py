@@ -56,6 +56,7 @@ def test_a_defect_has_causes_and_is_never_released(class_id: str) -> None:
     assert len(info.likely_causes) >= 2
     assert info.severity != "none"
     assert "release" not in info.recommended_action.lower()
+    assert "review" not in info.recommended_action.lower()  # it is what to do with a part that was rejected
 
 
 @pytest.mark.parametrize("class_id", sorted(GOOD))

@@ -52,6 +52,20 @@ def test_every_text_of_the_code_is_translated(language: str, texts: list[Message
         assert len(strings(said.string)) == wanted and all(strings(said.string)), f"{text.id!r} lacks words"
 
 
+def test_no_text_hides_in_an_f_string() -> None:
+    """There the extraction does not see it, and it stays English."""
+    hidden = [
+        f"{path.relative_to(PROJECT_ROOT)}:{call.lineno}"
+        for path in (PROJECT_ROOT / "flawsight").rglob("*.py")
+        for text in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(text, ast.JoinedStr)
+        for call in ast.walk(text)
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("_", "ngettext")
+        if call.args and isinstance(call.args[0], ast.Constant)
+    ]
+    assert not hidden, f"Take the text out of the f-string: {hidden}"
+
+
 @pytest.mark.parametrize("language", catalogs.TRANSLATED)
 def test_a_translation_says_the_same_values_and_marks(language: str) -> None:
     for message in catalogs.read(language):

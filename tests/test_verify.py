@@ -54,7 +54,7 @@ def filled(store: Store) -> list[Record]:
     records = [add(store) for _ in range(3)]
     for record in records[:2]:
         Reviews(store).add(record.id, Answer("A. Kern", "accept", "MT_Free", rationale="dust"))
-    issue(store, records[0].id, records[0].number, lambda head: build_report(records[0], None, head))
+    issue(store, records[0].id, records[0].number, lambda head: build_report(records[0], (), head))
     return records
 
 
@@ -419,7 +419,7 @@ def test_each_pdf_prints_the_head_and_is_a_link_and_a_copy_is_the_same(store: St
 
     def render(kept: Head) -> bytes:
         made.append(kept)
-        return build_report(record, Reviews(store).latest([record.id]).get(record.id), kept)
+        return build_report(record, Reviews(store).of(record.id), kept)
 
     def ask() -> bytes:
         return issue(store, record.id, record.number, render)

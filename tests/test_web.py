@@ -13,6 +13,7 @@ from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from factories import make_inspection, make_pictures
@@ -32,9 +33,11 @@ from web_client import (
 )
 
 from flawsight.inspection.inspector import Inspector
+from flawsight.inspection.result import Box, Inspection
 from flawsight.inspection.tiny import METADATA, TinyEngine
 from flawsight.records import Store
 from flawsight.settings import PROJECT_ROOT
+from flawsight.taxonomy import describe
 from flawsight.web import create_app
 from flawsight.web.gallery import SHIPPED, list_samples
 from flawsight.web.serve import serve
@@ -56,8 +59,12 @@ def text_of(page: str) -> str:
 
 def filed(app: Flask, verdict: str, predicted_class: str | None = None, **more: object) -> str:
     """The result page's address of an inspection with this outcome."""
+    return stored(app, make_inspection(verdict, predicted_class, **more))  # type: ignore[arg-type]
+
+
+def stored(app: Flask, inspection: Inspection) -> str:
+    """The result page's address of ``inspection``."""
     store: Store = app.extensions["flawsight"].store
-    inspection = make_inspection(verdict, predicted_class, **more)  # type: ignore[arg-type]
     return f"/inspections/{store.add(inspection, b'upload', make_pictures(inspection)).id}"
 
 
@@ -173,6 +180,45 @@ def test_review_and_unknown_claim_no_defect(app: Flask) -> None:
     unknown = text_of(client.get(filed(app, "unknown", "MT_Crack", boxes=())).text)
     assert "UNKNOWN : Not a part this model knows" in unknown
     assert "Likely causes" not in unknown and "What is wrong" not in unknown
+
+
+def test_an_unknown_part_has_no_class_and_no_confidence(app: Flask) -> None:
+    inspection = make_inspection("unknown", "MT_Crack", (), 0.985)
+    far = replace(inspection, method={**inspection.method, "distance": 1.043, "distance_limit": 1.0})
+    words = text_of(app.test_client().get(stored(app, far)).text)
+    assert "confidence in the class" not in words and "Most likely classes" not in words
+    assert "1.05 times the limit" in words and "Closest class, not an answer: Crack" in words
+    noise = replace(far, method={**far.method, "strange": "noise"})
+    assert "times the limit" not in text_of(app.test_client().get(stored(app, noise)).text)
+
+
+def test_all_kinds_of_defect_are_named_and_the_worst_decides(app: Flask) -> None:
+    boxes = tuple(
+        Box(10 + 50 * n, 20, 50 + 50 * n, 60, 0.99 - n / 100, class_id)
+        for n, class_id in enumerate(("PCB_copper", "PCB_spur", "PCB_short", "PCB_spur"))
+    )
+    words = text_of(app.test_client().get(filed(app, "reject", "PCB_copper", boxes=boxes)).text)
+    assert "REJECT : Short, Spurious copper, 2 × Spur " in words
+    assert "Spur DeepPCB 2 boxes" in words and describe("PCB_spur").description in words
+    assert "Severity critical, as the worst of them: Short" in words
+    assert f"Recommended action Short: {describe('PCB_short').recommended_action}" in words
+    for class_id in ("PCB_copper", "PCB_spur", "PCB_short"):
+        info = describe(class_id)
+        assert f"{info.title} {' '.join(info.likely_causes)}" in words[words.index("Likely causes") :]
+    assert "Of the picture as a whole" in words
+
+
+def test_where_no_box_is_the_page_says_where_to_look_and_how_strong_it_is(app: Flask) -> None:
+    inspection = make_inspection("review", "MT_Free", confidence=0.93, defect_probability=0.07)
+    heat = replace(
+        inspection.heatmap, class_id="MT_Crack", peak=(90, 70), peak_score=0.281, method="class-map"
+    )
+    words = text_of(app.test_client().get(stored(app, replace(inspection, boxes=(), heatmap=heat))).text)
+    assert "Look at the heat map, first at x 90, y 70." in words
+    assert "What speaks for “Crack”, most at x 90, y 70: there, the model gives it 28.1 %." in words
+    nothing = replace(heat, values=np.zeros_like(heat.values), peak_score=0.0)
+    words = text_of(app.test_client().get(stored(app, replace(inspection, boxes=(), heatmap=nothing))).text)
+    assert "Look at the heat map" not in words and "Look at the whole part." in words
 
 
 def test_a_class_that_no_file_describes_is_shown_all_the_same(app: Flask) -> None:

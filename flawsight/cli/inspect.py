@@ -215,7 +215,7 @@ def _inspect_one(inspector: Inspector, wanted: dict[str, Path], job: tuple[Path,
 
 
 def _write_overlay(inspection: Inspection, _: Path, target: Path) -> Path:
-    overlay = draw_boxes(draw_heatmap(inspection), inspection.boxes)
+    overlay = draw_boxes(draw_heatmap(inspection), inspection.boxes, named=True)
     return _write(target, ".png", encode_png(overlay))
 
 

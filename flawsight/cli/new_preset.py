@@ -13,7 +13,7 @@ from flawsight.data.adapters import find_samples
 from flawsight.data.samples import Sample
 from flawsight.errors import FlawsightError
 from flawsight.learning.backbones import BACKBONES, check_name, nearest_stride
-from flawsight.taxonomy import describe
+from flawsight.taxonomy import NAMED_PERSON_DECIDES, describe
 
 CROP_SIZE, WHOLE_SIZE = 160, 224
 
@@ -88,5 +88,5 @@ def _described(name: str, good: bool) -> dict[str, object]:
         "description": "Say here what is seen.",
         "is_defect": not good,
         "severity": "none" if good else "unknown",
-        "recommended_action": "Release to the next step." if good else "Hold the part and have it reviewed.",
+        "recommended_action": "Release to the next step." if good else NAMED_PERSON_DECIDES,
     }

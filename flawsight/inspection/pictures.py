@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from flawsight import imaging
 from flawsight.errors import RecordError
+from flawsight.i18n import percent
 from flawsight.inspection.explain import edges
 from flawsight.inspection.result import Box, Heatmap, Inspection
 from flawsight.preprocessing import resize
@@ -25,6 +28,7 @@ EDGE_COLOUR = (255, 225, 0)
 BOX_COLOUR = (230, 60, 30)
 LABEL_COLOUR = (255, 255, 255)
 OPACITY = 0.7  # of the heat layer in the blended picture
+REVIEW_GLOW = 0.6  # least opacity of the hottest place where a person must look, however faint the evidence
 TRUTH_COLOUR = (0, 200, 255)
 TRUTH_FILL = 70  # of 255, opacity inside the outline of a known defect
 UNSEEN = 2  # heat up to this level of 255 changes no pixel that anyone could tell; the part stays itself
@@ -34,6 +38,7 @@ LARGEST_SIDE = 2048  # of drawn pictures; the original keeps its size
 SMALLEST_SIDE = 480  # pictures with lettering are enlarged to about this, or it could not be read
 
 Pixels = NDArray[np.uint8]
+Area: TypeAlias = tuple[int, int, int, int]  # half-open pixels x1, y1, x2, y2
 
 
 def draw_pictures(inspection: Inspection) -> dict[str, Pixels]:
@@ -156,19 +161,23 @@ def draw_heatmap(inspection: Inspection) -> Pixels:
     return _blend(inspection.pixels, _heat_levels(inspection))
 
 
-def draw_boxes(image: Pixels, boxes: tuple[Box, ...]) -> Pixels:
-    """Boxes with class title and score over the image, RGB; line and letters grow with its size."""
+def draw_boxes(image: Pixels, boxes: tuple[Box, ...], named: bool = False) -> Pixels:
+    """Boxes with their numbers, the first is 1, over the image, RGB; line and digits grow with its size.
+
+    Numbers are the same in every language and cover little; ``named`` writes class title and score beside
+    them, for a picture that has to stand alone.
+    """
     factor = max(1, math.ceil(SMALLEST_SIDE / max(image.shape[:2])))
     size = (image.shape[1] * factor, image.shape[0] * factor)
     canvas = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_NEAREST), np.uint8)
     width = max(2, round(max(canvas.shape[:2]) / 300))
-    for box in reversed(boxes):  # the surest last, so on top
-        corner = (box.x1 * factor, box.y1 * factor)
-        opposite = (box.x2 * factor - 1, box.y2 * factor - 1)
-        cv2.rectangle(canvas, corner, opposite, BOX_COLOUR, width)
-    for box in reversed(boxes):
-        text = f"{describe(box.class_id).title} {box.score:.0%}"
-        _label(canvas, text, (box.x1 * factor, box.y1 * factor, box.y2 * factor), width)
+    places = [(box.x1 * factor, box.y1 * factor, box.x2 * factor, box.y2 * factor) for box in boxes]
+    for x1, y1, x2, y2 in reversed(places):  # the surest last, so on top
+        cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), BOX_COLOUR, width)
+    taken = list(places)
+    for number, (box, place) in enumerate(zip(boxes, places, strict=True), start=1):
+        name = f" {describe(box.class_id).title} {_ascii_percent(box.score)}" if named else ""
+        taken.append(_label(canvas, f"{number}{name}", place, taken, width))
     return canvas
 
 
@@ -193,9 +202,12 @@ def _heat_levels(inspection: Inspection) -> Pixels:
     """Heat (H, W), 0..255.
 
     The heat map is relative to its own maximum, so it would glow on every part; times the defect
-    probability it fades where there is nothing to show.
+    probability it fades where there is nothing to show. A part for review never fades beyond what can be
+    seen: a person has to look, and this is where.
     """
     share = inspection.confidence if inspection.identifies else inspection.defect_probability
+    if inspection.verdict == "review":
+        share = max(share, REVIEW_GLOW)
     return _levels(inspection.heatmap.values, share)
 
 
@@ -240,20 +252,37 @@ def _palette() -> Pixels:
     return np.column_stack([bgr[:, ::-1], levels]).astype(np.uint8)
 
 
-def _label(canvas: Pixels, text: str, place: tuple[int, int, int], line: int) -> None:
-    """A line of white on the box's colour: above the box, below it, or inside, wherever it fits."""
-    left, top, bottom = place
+def _label(canvas: Pixels, text: str, box: Area, taken: Sequence[Area], line: int) -> Area:
+    """A line of white on the box's colour outside of ``box``; where it lies.
+
+    It is put where it fits and hides the fewest of the areas that are ``taken``, at best above the box. A box
+    that leaves no room around it has it in its corner.
+    """
+    x1, y1, x2, y2 = box
     height, width = canvas.shape[:2]
-    scale, thickness, gap = max(0.45, max(height, width) / 1100), max(1, line // 2), 2 * line
-    (across, up), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
-    tall = up + below + gap
-    if top >= tall:
-        y = top - tall
-    elif bottom + tall <= height:
-        y = bottom
-    else:
-        y = top
-    x = max(0, min(left, width - across - gap))
-    cv2.rectangle(canvas, (x, y), (x + across + gap, y + tall), BOX_COLOUR, cv2.FILLED)
-    origin = (x + gap // 2, y + gap // 2 + up)
+    scale, thickness, gap = max(0.5, max(height, width) / 800), max(1, line // 2), 2 * line
+    (letters, up), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    across, tall = letters + gap, up + below + gap
+    x, y = max(0, min(x1, width - across)), max(0, min(y1, height - tall))
+    corners = ((x, y1 - tall), (x, y2), (x2, y), (x1 - across, y))
+    around = [(left, top, left + across, top + tall) for left, top in corners]
+    fitting = [one for one in around if _overlap(one, (0, 0, width, height)) == across * tall]
+    inside = (x, y, x + across, y + tall)
+    area = min(fitting, key=lambda one: sum(_overlap(one, other) for other in taken), default=inside)
+    left, top, right, bottom = area
+    cv2.rectangle(canvas, (left, top), (right, bottom), BOX_COLOUR, cv2.FILLED)
+    origin = (left + gap // 2, top + gap // 2 + up)
     cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, LABEL_COLOUR, thickness, cv2.LINE_AA)
+    return area
+
+
+def _overlap(one: Area, other: Area) -> int:
+    """Pixels that two areas share."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return max(0, width) * max(0, height)
+
+
+def _ascii_percent(share: float) -> str:
+    """``percent`` as the drawn letters can write it: they have no space but the plain one."""
+    return percent(share).replace("\N{NO-BREAK SPACE}", " ")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from flawsight.i18n import ENGLISH, language, number
+from flawsight.i18n import ENGLISH, language, number, percent
 from flawsight.i18n import gettext as _
 from flawsight.inspection.quality import Quality
 from flawsight.inspection.strangeness import COLOUR, NOISE
@@ -16,26 +17,24 @@ def reason(
     verdict: str, defect_probability: float, accept_below: float, reject_from: float, predicted_class: str
 ) -> str:
     """Why a part of known kind is accepted, rejected or for a person to decide."""
-    share, accept, reject = (
-        number(100 * part, 1) for part in (defect_probability, accept_below, reject_from)
-    )
+    share, accept, reject = map(percent, (defect_probability, accept_below, reject_from))
     if verdict == "accept":
         return _(
-            "The defect probability of %(share)s %% is below the acceptance limit of %(accept)s %%.",
+            "The defect probability of %(share)s is below the acceptance limit of %(accept)s.",
             share=share,
             accept=accept,
         )
     if verdict == "reject":
         return _(
-            "The defect probability of %(share)s %% reaches the rejection limit of %(reject)s %%; the most "
+            "The defect probability of %(share)s reaches the rejection limit of %(reject)s; the most "
             "probable defect is %(title)s.",
             share=share,
             reject=reject,
             title=describe(predicted_class).title,
         )
     return _(
-        "The defect probability of %(share)s %% is between acceptance (below %(accept)s %%) and rejection "
-        "(from %(reject)s %%), so a person must decide.",
+        "The defect probability of %(share)s is between acceptance (below %(accept)s) and rejection (from "
+        "%(reject)s), so a person must decide.",
         share=share,
         accept=accept,
         reject=reject,
@@ -46,14 +45,14 @@ def identified_reason(confidence: float, sure_from: float, predicted_class: str)
     """Why a picture is named, or left to a person, by a model that only tells kinds apart."""
     values = {
         "title": describe(predicted_class).title,
-        "share": number(100 * confidence, 1),
-        "limit": number(100 * sure_from, 1),
+        "share": percent(confidence),
+        "limit": percent(sure_from),
     }
     if confidence >= sure_from:
-        return _("It is %(title)s with a probability of %(share)s %%; %(limit)s %% are asked for.", **values)
+        return _("It is %(title)s with a probability of %(share)s; %(limit)s are asked for.", **values)
     return _(
-        "The most probable is %(title)s with %(share)s %%, which is below the %(limit)s %% asked for, so a "
-        "person must decide.",
+        "The most probable is %(title)s with %(share)s, which is below the %(limit)s asked for, so a person "
+        "must decide.",
         **values,
     )
 
@@ -80,8 +79,14 @@ def unknown_reason(distance: float, limit: float, strange: str = "") -> str:
     return _(
         "The picture is unlike anything the model was trained on (%(times)s times as far from known parts "
         "as the limit allows), so it is not judged.",
-        times=number(distance / limit, 1),
+        times=times_as_far(distance, limit),
     )
+
+
+def times_as_far(distance: float, limit: float) -> str:
+    """How many times as far as the ``limit`` a picture of no known kind is, rounded up: always above 1."""
+    hundredths = math.ceil(round(100 * distance / limit, 4))  # first rid of what only floats have
+    return number(max(hundredths, 101) / 100, 2)
 
 
 def product_of(data: Mapping[str, Any]) -> Mapping[str, Any]:

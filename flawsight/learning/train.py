@@ -152,22 +152,32 @@ def measure(
 def headline(measured: dict[str, Any]) -> dict[str, Any]:
     """The figures that travel in the model file and stand in each report: real test parts only."""
     overall = measured["overall"]
-    escape, overkill = overall["escape_rate"], overall["overkill_rate"]
     return {
         "accuracy": _value(overall["accuracy"]),
         "balanced_accuracy": _value(overall["balanced_accuracy"]),
-        "recall": _complement(escape),
-        "overkill": _value(overkill),
+        **_decisions(overall),
         "ece": overall["ece"],
-        "tested": overall["n"],
         "datasets": {
             name: {
-                key: _value(value[key])
-                for key in ("accuracy", "balanced_accuracy", "average_precision")
-                if key in value
+                **{
+                    key: _value(value[key])
+                    for key in ("accuracy", "balanced_accuracy", "average_precision")
+                    if key in value
+                },
+                **_decisions(value),
             }
             for name, value in measured["datasets"].items()
         },
+    }
+
+
+def _decisions(measured: dict[str, Any]) -> dict[str, Any]:
+    """What a report says of the decisions on the parts of one kind, or of all."""
+    return {
+        "recall": _complement(measured["escape_rate"]),
+        "overkill": _value(measured["overkill_rate"]),
+        "review": _value(measured["review_share"]),
+        "tested": measured["n"],
     }
 
 

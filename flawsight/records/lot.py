@@ -120,6 +120,11 @@ class Lot:
         return next((event for event in reversed(self.events) if event.kind == "disposed"), None)
 
     @property
+    def revision(self) -> int:
+        """Of its reports: 1 at its closing, and one more for each disposition; 0 as long as it is open."""
+        return len(self.events) - 1
+
+    @property
     def report_number(self) -> str:
         return f"LOT-{self.opened.created_at.year}-{self.id:06d}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -17,10 +18,22 @@ from reportlab.platypus import Flowable
 
 from flawsight.errors import RecordError
 from flawsight.i18n import percent
-from flawsight.reporting.style import ACCENT, BOLD, INK, MUTED, PALE, REGULAR, RULE, VERDICT_COLOURS, shown
+from flawsight.reporting.style import (
+    ACCENT,
+    BOLD,
+    INK,
+    MUTED,
+    PALE,
+    PERSON,
+    REGULAR,
+    RULE,
+    VERDICT_COLOURS,
+    shown,
+)
 from flawsight.taxonomy import describe
 
 PICTURE_DPI = 200
+LABEL_SIZE = 6.0
 JPEG_QUALITY = 88
 REDUCED = (  # a JPEG can be unpacked smaller, in a fraction of the time
     (8, cv2.IMREAD_REDUCED_COLOR_8),
@@ -35,15 +48,31 @@ TICK_LINE = 14.0
 Area = tuple[float, float, float, float]  # left, bottom, right, top
 
 
+@dataclass(frozen=True)
+class Over:
+    """A labelled box over a picture, as shares of its width and height from the top left corner."""
+
+    label: str
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
 class Picture(Flowable):  # type: ignore[misc]  # reportlab ships no types
     """An encoded image as large as fits ``width`` x ``height`` points, reduced to what print can show.
+
+    The boxes ``over`` it are a person's: blue and dashed, so that they are told from the model's.
 
     Raises:
         RecordError: the bytes are no image.
     """
 
-    def __init__(self, name: str, encoded: bytes, width: float, height: float) -> None:
+    def __init__(
+        self, name: str, encoded: bytes, width: float, height: float, over: Sequence[Over] = ()
+    ) -> None:
         super().__init__()
+        self._over = over
         longest = max(width, height) * PICTURE_DPI / 72
         pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), _how_to_read(encoded, longest))
         if pixels is None:
@@ -68,6 +97,27 @@ class Picture(Flowable):  # type: ignore[misc]  # reportlab ships no types
         self.canv.setStrokeColor(RULE)  # a white board would have no edge on paper
         self.canv.setLineWidth(0.4)
         self.canv.rect(0, 0, self.width, self.height)
+        for box in self._over:
+            self._draw_box(box)
+
+    def _draw_box(self, box: Over) -> None:
+        left, right = box.x1 * self.width, box.x2 * self.width
+        top, bottom = (1 - box.y1) * self.height, (1 - box.y2) * self.height
+        for colour, line, dash in ((white, 2.2, ()), (PERSON, 1.1, (3, 2))):  # white: seen on any part
+            self.canv.setStrokeColor(colour)
+            self.canv.setLineWidth(line)
+            self.canv.setDash(dash)
+            self.canv.rect(left, bottom, right - left, top - bottom)
+        self.canv.setDash()
+        across = stringWidth(box.label, BOLD, LABEL_SIZE) + 3
+        tall = LABEL_SIZE + 1.5
+        x = min(left, self.width - across)
+        y = top if top + tall <= self.height else max(0.0, bottom - tall)
+        self.canv.setFillColor(PERSON)
+        self.canv.rect(x, y, across, tall, stroke=0, fill=1)
+        self.canv.setFillColor(white)
+        self.canv.setFont(BOLD, LABEL_SIZE)
+        self.canv.drawString(x + 1.5, y + 1.8, box.label)
 
 
 def _how_to_read(encoded: bytes, longest: float) -> int:
@@ -86,12 +136,19 @@ class BoxedPicture(Picture):
     Args:
         data: the inspection, as ``Inspection.to_dict()`` gives it. Its boxes are numbered by their scores,
             as in the table of the report.
+        over: boxes that a person drew.
     """
 
     def __init__(
-        self, name: str, original: bytes, data: Mapping[str, Any], width: float, height: float
+        self,
+        name: str,
+        original: bytes,
+        data: Mapping[str, Any],
+        width: float,
+        height: float,
+        over: Sequence[Over] = (),
     ) -> None:
-        super().__init__(name, original, width, height)
+        super().__init__(name, original, width, height, over)
         self._boxes = sorted(data["boxes"], key=lambda box: -box["score"])
         self._scale = self.width / data["image"]["width"]  # points a pixel
 

@@ -14,6 +14,7 @@ from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate, T
 
 from flawsight.i18n import gettext as _
 from flawsight.i18n import language
+from flawsight.records.links import Head
 from flawsight.reporting import style
 from flawsight.reporting.style import CONTENT_HEIGHT, CONTENT_WIDTH, paragraph
 
@@ -88,6 +89,12 @@ def footer(canvas: Canvas, number: str, page: int, pages: int, hashes: Sequence[
     canvas.setFont(style.REGULAR, 6)
     for line, text in enumerate(hashes):
         canvas.drawString(left, (9.4 - 2.6 * line) * mm, text)
+
+
+def hash_lines(record_sha256: str, head: Head | None) -> list[str]:
+    """Lines of a foot: the seal of what is reported, and the chain's head that a copy bears witness to."""
+    seal, chain = _("SHA-256 of the record"), _("Head of the chain of the history")
+    return [f"{seal}  {record_sha256}", *([f"{chain}  {head}"] if head else [])]
 
 
 def print_pages(

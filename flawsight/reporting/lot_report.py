@@ -33,13 +33,21 @@ from flawsight.records.record import Record
 from flawsight.records.sampling import NONE_ALLOWED
 from flawsight.reporting import style
 from flawsight.reporting.drawings import fitted, fitting_size, ruled_blank, tick_boxes
-from flawsight.reporting.layout import ALL_SIDES, Cell, footer, heading, moment, print_pages, table
+from flawsight.reporting.layout import (
+    ALL_SIDES,
+    Cell,
+    footer,
+    hash_lines,
+    heading,
+    moment,
+    print_pages,
+    table,
+)
 from flawsight.reporting.lot_method import method_blocks
 from flawsight.reporting.lot_parts import defect_title, part_pictures, part_table
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe, shown
 from flawsight.reporting.words import deleted_words
 
-REVISION = 1
 GAP = 4 * mm
 MAX_PICTURES = 60  # parts shown with a picture; those with a defect come first
 COLUMNS = 5
@@ -87,11 +95,10 @@ def print_lot(
     """``story`` on pages that carry the number ``report``, the hash of the lot's record and the ``head``."""
 
     def foot(canvas: Canvas, page: int, pages: int) -> None:
-        said = _("%(number)s · revision %(revision)s", number=report, revision=REVISION)
-        hashes = [f"{_('SHA-256 of the record')}  {lot.sha256}"]
-        if head:
-            hashes.append(f"{_('Head of the chain of the history')}  {head}")
-        footer(canvas, said, page, pages, hashes)
+        said = _("%(number)s · interim", number=report)  # as long as parts are added to it
+        if lot.closed:
+            said = _("%(number)s · revision %(revision)s", number=report, revision=lot.revision)
+        footer(canvas, said, page, pages, hash_lines(lot.sha256, head))
 
     subject = f"{_(STATES[lot.state]).upper()}: {shown(lot.terms.number)}"
     return print_pages(story, title, subject, lot.events[-1].created_at, foot)
@@ -230,7 +237,8 @@ def _said(lot: Lot, figures: Figures) -> list[str]:
             }[figures.decision]
         )
     if lot.closed and lot.closed.rationale:
-        said.append(f"{_('Rationale')}: {written(lot.closed.rationale)}")
+        why = _("Rationale")
+        said.append(f"{why}: {written(lot.closed.rationale)}")
     return said
 
 

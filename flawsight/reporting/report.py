@@ -7,6 +7,7 @@ own words: no defect, no place to mark, nothing to be disposed of.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 
 from reportlab.pdfgen.canvas import Canvas
@@ -19,19 +20,19 @@ from flawsight.records.links import Head
 from flawsight.records.record import Record
 from flawsight.records.reviews import Review
 from flawsight.reporting import style
+from flawsight.reporting.finding import finding
 from flawsight.reporting.first_page import first_page
-from flawsight.reporting.layout import describe_file, footer
+from flawsight.reporting.layout import describe_file, footer, hash_lines
 from flawsight.reporting.second_page import second_page
 from flawsight.reporting.style import CONTENT_HEIGHT, CONTENT_WIDTH, shown
 from flawsight.reporting.words import verdict_word
 
-REVISION = 1
 
-
-def build_report(record: Record, review: Review | None = None, head: Head | None = None) -> bytes:
+def build_report(record: Record, answers: Sequence[Review] = (), head: Head | None = None) -> bytes:
     """The report of ``record`` as PDF bytes: always two pages, the same bytes for the same record.
 
-    ``review`` is the answer of a person that counts: it fills in the disposition, all but the signature.
+    ``answers`` are those of people, first to latest. The latest counts: its verdict is the headline, and it
+    fills in the disposition, all but the signature. Each makes a new revision of the report.
     ``head`` is the last link of the history's chain: a copy kept elsewhere bears witness to all before it.
 
     Raises:
@@ -46,9 +47,11 @@ def build_report(record: Record, review: Review | None = None, head: Head | None
         invariant=1,
         lang=language(),
     )
-    _describe_file(canvas, record)
-    pages = (first_page(record), second_page(record, review))
-    for number, story in enumerate(pages, start=1):
+    review = answers[-1] if answers else None
+    _describe_file(canvas, record, review)
+    pages = (first_page(record, review), second_page(record, review))
+    number = _("%(number)s · revision %(revision)s", number=record.number, revision=1 + len(answers))
+    for page, story in enumerate(pages, start=1):
         # Shrinking is a last resort, for texts of a length nobody foresaw; a third page never comes.
         fitted = KeepInFrame(CONTENT_WIDTH, CONTENT_HEIGHT, story, mode="shrink")
         frame = Frame(
@@ -56,28 +59,24 @@ def build_report(record: Record, review: Review | None = None, head: Head | None
             leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0,
         )  # fmt: skip
         frame.addFromList([fitted], canvas)
-        _footer(canvas, record, number, len(pages), head)
+        _footer(canvas, record, number, (page, len(pages)), head)
         canvas.showPage()
     canvas.save()
     return buffer.getvalue()
 
 
-def _describe_file(canvas: Canvas, record: Record) -> None:
+def _describe_file(canvas: Canvas, record: Record, review: Review | None) -> None:
+    word = verdict_word(record.data, finding(record.data, review).verdict)
     describe_file(
         canvas,
         _("Inspection report %(number)s", number=record.number),
-        f"{shown(verdict_word(record.data))}: {shown(record.data['image']['name'])}",
+        f"{shown(word)}: {shown(record.data['image']['name'])}",
         record.created_at,
     )
 
 
-def _footer(canvas: Canvas, record: Record, page: int, pages: int, head: Head | None) -> None:
-    number = _("%(number)s · revision %(revision)s", number=record.number, revision=REVISION)
-    hashes = [
-        f"{_('SHA-256 of the image')}   {record.data['image']['sha256']}",
-        f"{_('SHA-256 of the record')}  {record.record_sha256}",
-    ]
-    if head:
-        hashes.append(f"{_('Head of the chain of the history')}  {head}")
+def _footer(canvas: Canvas, record: Record, number: str, page: tuple[int, int], head: Head | None) -> None:
+    image = _("SHA-256 of the image")
+    hashes = [f"{image}   {record.data['image']['sha256']}", *hash_lines(record.record_sha256, head)]
     note = _("AI-assisted; the named person has the last word") if identifies(record.data) else ""
-    footer(canvas, number, page, pages, hashes, note)
+    footer(canvas, number, *page, hashes, note)

@@ -11,9 +11,9 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, Spacer, Table
 
 from flawsight.i18n import gettext as _
+from flawsight.i18n import ngettext, percent
 from flawsight.i18n import number as written
-from flawsight.i18n import percent
-from flawsight.inspection.words import identifies
+from flawsight.inspection.words import identifies, reason_of
 from flawsight.records.record import Record
 from flawsight.records.reviews import DISPOSITIONS as DISPOSITION_LABELS
 from flawsight.records.reviews import Review
@@ -24,12 +24,20 @@ from flawsight.reporting.drawings import (
     threshold_scale,
     tick_boxes,
 )
+from flawsight.reporting.finding import Mark, finding, marks
 from flawsight.reporting.layout import Cell, heading, moment, table
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe, shown
 from flawsight.reporting.words import (
     NOT_RECORDED,
+    family_metrics,
+    far_words,
+    kept_words,
+    no_boxes_words,
+    none_fits_words,
     rate_with_interval,
+    told_words,
     verdict_word,
+    whole_picture_words,
 )
 from flawsight.taxonomy import describe
 
@@ -42,18 +50,20 @@ RATIONALE_SHOWN = 700  # characters; the page has no room for more, the history 
 def second_page(record: Record, review: Review | None) -> list[Flowable]:
     data = record.data
     named = identifies(data)
-    where = [] if named else [heading(_("Where")), *_where(data), Spacer(1, GAP)]
+    where = [] if named else [heading(_("Where")), *_where(data, review), Spacer(1, GAP)]
+    sure = _("How sure the model is") if review else _("How sure")
     return [
-        _continued(record), Spacer(1, 3 * mm), *where,
-        heading(_("How sure")), _confidence(data), Spacer(1, GAP),
+        _continued(record, review), Spacer(1, 3 * mm), *where,
+        heading(sure), _confidence(data), Spacer(1, GAP),
         heading(_("Method")), _method(data), Spacer(1, GAP),
         heading(_("Answer of a person") if named else _("Disposition")), _disposition(data, review),
     ]  # fmt: skip
 
 
-def _continued(record: Record) -> Table:
+def _continued(record: Record, review: Review | None) -> Table:
     right = ParagraphStyle("right", parent=style.SMALL, alignment=TA_RIGHT)
-    verdict = f"<b>{safe(verdict_word(record.data), 40)}</b> · {safe(record.data['image']['name'], 60)}"
+    word = verdict_word(record.data, finding(record.data, review).verdict)
+    verdict = f"<b>{safe(word, 40)}</b> · {safe(record.data['image']['name'], 60)}"
     rows = [
         [
             paragraph(_("Inspection report %(number)s, continued", number=safe(record.number)), style.SMALL),
@@ -63,66 +73,81 @@ def _continued(record: Record) -> Table:
     return table(rows, [0.5, 0.5], [])
 
 
-def _where(data: Mapping[str, Any]) -> list[Flowable]:
-    """The box table, the highest scores first."""
-    if not data["boxes"]:
-        none = (
-            _("No region is marked.")
-            if data["verdict"] == "accept"
-            else _("No region stands out clearly enough to be boxed; see the heat map.")
-        )
-        return [Spacer(1, 2), paragraph(none)]
-    image = data["image"]
-    boxes = sorted(data["boxes"], key=lambda box: -box["score"])
-    head = ("#", _("Class"), "x1", "y1", "x2", "y2", _("Width × height"), _("Area share"), _("Score"))
+def _where(data: Mapping[str, Any], review: Review | None) -> list[Flowable]:
+    """The box table, a person's own first, then the highest scores."""
+    found = marks(data, review)
+    if not found:
+        return [Spacer(1, 2), paragraph(safe(no_boxes_words(data, review), 200))]
+    head = ["#", _("Class"), "x1", "y1", "x2", "y2", _("Width × height"), _("Area share"), _("Score")]
+    shares = [0.05, 0.27, 0.08, 0.08, 0.08, 0.08, 0.15, 0.11, 0.10]
+    if review:
+        head.append(_("Person"))
+        shares = [0.05, 0.25, 0.07, 0.07, 0.07, 0.07, 0.14, 0.10, 0.08, 0.10]
     rows: list[list[Cell]] = [[paragraph(text, style.LABEL) for text in head]]
-    for index, box in enumerate(boxes[:MAX_BOX_ROWS], start=1):
-        width, height = box["x2"] - box["x1"], box["y2"] - box["y1"]
-        share = width * height / (image["width"] * image["height"])
-        corners = (str(box[key]) for key in ("x1", "y1", "x2", "y2"))
-        title = paragraph(safe(describe(box["class"]).title, 40))
-        size = f"{width} × {height}"
-        rows.append([str(index), title, *corners, size, percent(share), percent(box["score"])])
+    rows += [_box_row(mark, data["image"]) for mark in found[:MAX_BOX_ROWS]]
     look = [
         ("LINEBELOW", (0, 0), (-1, -1), 0.3, style.RULE),
         ("TOPPADDING", (0, 0), (-1, -1), 1.2),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 1.2),
     ]
-    found = table(rows, [0.05, 0.27, 0.08, 0.08, 0.08, 0.08, 0.15, 0.11, 0.10], look)
     note = _("Pixels from the top left corner of the picture; x2 and y2 lie just outside the box.")
-    if (more := len(boxes) - MAX_BOX_ROWS) > 0:
+    if (more := len(found) - MAX_BOX_ROWS) > 0:
         cut = _(
-            "The %(shown)s highest of %(all)s are shown; the other %(more)s are in the JSON of this "
+            "The first %(shown)s of %(all)s are shown; the other %(more)s are in the JSON of this "
             "inspection.",
             shown=MAX_BOX_ROWS,
-            all=len(boxes),
+            all=len(found),
             more=more,
         )
         note = f"{cut} {note}"
-    return [found, Spacer(1, 1.5 * mm), paragraph(note, style.SMALL)]
+    return [table(rows, shares, look), Spacer(1, 1.5 * mm), paragraph(note, style.SMALL)]
+
+
+def _box_row(mark: Mark, image: Mapping[str, Any]) -> list[Cell]:
+    share = mark.width * mark.height / (image["width"] * image["height"])
+    row: list[Cell] = [
+        mark.label, paragraph(safe(describe(mark.class_id).title, 40)),
+        *(str(corner) for corner in (mark.x1, mark.y1, mark.x2, mark.y2)), f"{mark.width} × {mark.height}",
+        percent(share), "–" if mark.score is None else percent(mark.score),
+    ]  # fmt: skip
+    if said := kept_words(mark):
+        row.append(said)
+    return row
 
 
 def _confidence(data: Mapping[str, Any]) -> Table:
     gutter = 16
     width = CONTENT_WIDTH / 2 - gutter / 2
+    unknown = data["verdict"] == "unknown"
     top = list(data["probabilities"].items())[:TOP_CLASSES]
     shares = [(shown(describe(class_id).title, 60), share) for class_id, share in top]
-    highlight = shown(describe(data["predicted_class"]).title, 60)
-    left = [
-        paragraph(_("Calibrated probability of the top classes"), style.LABEL),
-        Spacer(1, 2),
-        bars(shares, width, highlight),
-    ]
-    if identifies(data):
-        title, scale, distance = _how_sure_of_the_name(data, width)
+    highlight = "" if unknown else shown(describe(data["predicted_class"]).title, 60)
+    title = _("Closest classes, not an answer") if unknown else _("Calibrated probability of the top classes")
+    left = [paragraph(title, style.LABEL), Spacer(1, 2), bars(shares, width, highlight)]
+    if data["boxes"]:
+        left.append(paragraph(whole_picture_words(), style.SMALL))
+    if unknown:
+        right = _how_foreign(data)
     else:
-        title, scale, distance = _how_sure_of_a_defect(data, width)
-    right = [paragraph(title, style.LABEL), Spacer(1, 2), scale, paragraph(distance, style.SMALL)]
+        title, scale, distance = _how_sure(data, width)
+        right = [paragraph(title, style.LABEL), Spacer(1, 2), scale, paragraph(distance, style.SMALL)]
     return table(
         [[left, right]],
         [0.5, 0.5],
         [("LEFTPADDING", (1, 0), (1, 0), gutter / 2), ("TOPPADDING", (0, 0), (-1, -1), 3)],
     )
+
+
+def _how_foreign(data: Mapping[str, Any]) -> list[Flowable]:
+    """What an unknown part rests on: it has no class, so no confidence in one."""
+    why = paragraph(none_fits_words(), style.SMALL)
+    if not (far := far_words(data)):
+        return [paragraph(_("Why it is not judged"), style.LABEL), paragraph(safe(reason_of(data), 300)), why]
+    return [paragraph(_("Distance from known parts"), style.LABEL), paragraph(far, style.CLASS_TITLE), why]
+
+
+def _how_sure(data: Mapping[str, Any], width: float) -> tuple[str, Flowable, str]:
+    return _how_sure_of_the_name(data, width) if identifies(data) else _how_sure_of_a_defect(data, width)
 
 
 def _how_sure_of_a_defect(data: Mapping[str, Any], width: float) -> tuple[str, Flowable, str]:
@@ -135,8 +160,6 @@ def _how_sure_of_a_defect(data: Mapping[str, Any], width: float) -> tuple[str, F
         ("reject", _("reject"), 1.0),
     )
     distance = _distance(probability, accept_below, reject_from)
-    if data["verdict"] == "unknown":
-        distance += " " + _("The verdict does not rest on them: the image is unlike the known parts.")
     title = _("Calibrated probability of a defect, against the thresholds")
     return title, threshold_scale(probability, zones, width), distance
 
@@ -146,8 +169,6 @@ def _how_sure_of_the_name(data: Mapping[str, Any], width: float) -> tuple[str, F
     probability, limit = data["confidence"], data["thresholds"]["sure_from"]
     zones = (("review", _("left to a person"), limit), ("accept", _("named"), 1.0))
     distance = _("%(points)s the limit from which it is named.", points=_points(probability, limit))
-    if data["verdict"] == "unknown":
-        distance += " " + _("The verdict does not rest on it: the image is unlike those the model knows.")
     title = _("Calibrated probability of the most probable class, against the limit")
     return title, threshold_scale(probability, zones, width), distance
 
@@ -177,24 +198,16 @@ def _distance(probability: float, accept_below: float, reject_from: float) -> st
 
 def _method(data: Mapping[str, Any]) -> Table:
     model, method = data["model"], data["method"]
-    metrics = method.get("metrics") or {}
     preprocessing = method.get("preprocessing") or {}
     facts = (
         (_("Model"), _("%(name)s, version %(version)s", name=model["name"], version=model["version"])),
-        (_("Model file SHA-256"), model["sha256"]),
-        (_("Training manifest SHA-256"), method.get("manifest_sha256") or _(NOT_RECORDED)),
+        (_("SHA-256 of the model"), model["sha256"]),
+        (_("SHA-256 of the training manifest"), method.get("manifest_sha256") or _(NOT_RECORDED)),
         (_("Engine"), method.get("engine") or _(NOT_RECORDED)),
         (_("Preprocessing"), _pairs(preprocessing) or _(NOT_RECORDED)),
         (_("Explanation"), data["heatmap"]["method"]),
         *([(_("Thresholds"), method["thresholds"])] if method.get("thresholds") else []),
-        *(
-            [(_("Validated accuracy"), rate_with_interval(metrics.get("accuracy")))]
-            if identifies(data)
-            else [
-                (_("Validated recall"), rate_with_interval(metrics.get("recall"))),
-                (_("Validated overkill"), rate_with_interval(metrics.get("overkill"))),
-            ]
-        ),
+        *_validated(data),
         (_("Last check on known parts"), method.get("last_check") or _("not recorded")),
     )
     rows: list[list[Cell]] = [
@@ -203,6 +216,21 @@ def _method(data: Mapping[str, Any]) -> Table:
     return table(
         rows, [0.27, 0.73], [("TOPPADDING", (0, 0), (-1, -1), 0.8), ("RIGHTPADDING", (0, 0), (0, -1), 6)]
     )
+
+
+def _validated(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How well the model did on its test pictures: on those of the part's own family, if it is known."""
+    family, metrics = family_metrics(data)
+    if identifies(data):
+        return [(_("Validated accuracy"), rate_with_interval(metrics.get("accuracy")))]
+    tested = metrics.get("tested")
+    pictures = ngettext("%(num)s test picture", "%(num)s test pictures", tested) if tested else ""
+    return [
+        (_("Validated on"), ", ".join(filter(None, (family, pictures))) or _(NOT_RECORDED)),
+        (_("Validated recall"), rate_with_interval(metrics.get("recall"))),
+        (_("Validated overkill"), rate_with_interval(metrics.get("overkill"))),
+        *([(_("Left to a person"), rate_with_interval(metrics["review"]))] if "review" in metrics else []),
+    ]
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
@@ -273,10 +301,9 @@ def _decided(data: Mapping[str, Any], review: Review) -> str:
     """What the person decided, and whether that is what the model said."""
     unknown = review.verdict == "unknown"
     verdict = _("NOT A PART FOR THIS MODEL") if unknown else safe(verdict_word(data, review.verdict), 40)
-    told = _("as the model said") if review.state == "confirmed" else _("not what the model said")
     return _(
         "<b>Reviewed: %(verdict)s</b>, %(title)s (%(told)s)",
         verdict=verdict,
         title=safe(describe(review.class_id).title, 60),
-        told=told,
+        told=told_words(data, review),
     )

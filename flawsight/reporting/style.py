@@ -28,6 +28,7 @@ MUTED = HexColor("#5d6773")
 RULE = HexColor("#c3c9d1")
 PALE = HexColor("#f2f4f7")
 ACCENT = HexColor("#31587f")
+PERSON = HexColor("#0a63b8")  # boxes that a person drew; the model's are orange
 # Dark enough for white letters, and told apart by the word as well: print may be grey.
 VERDICT_COLOURS = {
     "accept": HexColor("#1d7044"),
@@ -83,6 +84,7 @@ BODY = _style("body", 8.2, 11)
 STRONG = _style("strong", 8.2, 11, BOLD)
 LABEL = _style("label", 6.4, 8, colour=MUTED)
 FACT = _style("fact", 7.4, 11, colour=MUTED)
+DETAIL = _style("detail", 7.2, 9.2)
 SMALL = _style("small", 6.8, 9, colour=MUTED)
 TITLE = _style("title", 16, 20, BOLD)
 HEADING = _style("heading", 9.4, 12, BOLD, ACCENT)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flawsight.i18n import gettext as _
 from flawsight.i18n import marked, ngettext, percent
-from flawsight.inspection.words import identifies, product_of
-from flawsight.taxonomy import ClassInfo
+from flawsight.inspection.explain import CLASS_MAP
+from flawsight.inspection.words import identifies, product_of, times_as_far
+from flawsight.records.reviews import DISPOSITIONS, VERDICTS, Review
+from flawsight.reporting.finding import Finding, Kind, Mark
+from flawsight.taxonomy import NAMED_PERSON_DECIDES, ClassInfo, describe, family_of
 
 NOT_RECORDED = marked("not recorded in this model file")
+NBSP = "\N{NO-BREAK SPACE}"
+KINDS_NAMED = 5  # of the defects of one part, in a headline
+DISPOSITION_STEPS = {
+    "use_as_is": marked("Use the part as it is, as decided."),
+    "rework": marked("Rework the part, then inspect it again."),
+    "repair": marked("Repair the part, then inspect it again."),
+    "scrap": marked("Scrap the part; keep it apart and marked until then."),
+    "return": marked("Return the part; keep it apart and marked until then."),
+}
 
 
 def verdict_word(data: Mapping[str, Any], verdict: str = "") -> str:
@@ -21,18 +33,46 @@ def verdict_word(data: Mapping[str, Any], verdict: str = "") -> str:
     return _(str(own)).upper() if own else words[verdict]
 
 
-def severity_words(info: ClassInfo) -> str:
-    """How grave the taxonomy takes a defect to be."""
-    return _("%(severity)s (a starting point; your own criterion decides)", severity=_(info.severity))
+def severity_words(kinds: Sequence[Kind]) -> str:
+    """How grave the taxonomy takes the defects to be: the worst of them counts. Empty where there is none."""
+    if not kinds:
+        return ""
+    worst = kinds[0].info
+    if len(kinds) == 1:
+        return _("%(severity)s (a starting point; your own criterion decides)", severity=_(worst.severity))
+    return _(
+        "%(severity)s, as the worst of them: %(title)s (a starting point; your own criterion decides)",
+        severity=_(worst.severity),
+        title=worst.title,
+    )
 
 
-def next_step(data: Mapping[str, Any], info: ClassInfo) -> str:
+def kinds_words(kinds: Sequence[Kind]) -> str:
+    """The kinds of defect by name, those that several boxes show with their number."""
+    named = [
+        f"{kind.boxes}{NBSP}×{NBSP}{kind.info.title}" if kind.boxes > 1 else kind.info.title
+        for kind in kinds[:KINDS_NAMED]
+    ]
+    if (more := len(kinds) - KINDS_NAMED) > 0:
+        named.append(_("%(num)s more", num=more))
+    return ", ".join(named)
+
+
+def causes_words(info: ClassInfo) -> str:
+    """The likely causes of a defect in a line; empty where none are known."""
+    return "; ".join(info.likely_causes[:5])
+
+
+def next_step(data: Mapping[str, Any], found: Finding) -> str:
     """What to do now. May be empty where a product is only named."""
+    if found.review:
+        return _decided_step(found, found.review.disposition, identifies(data))
     if identifies(data):
-        return info.recommended_action if data["verdict"] == "accept" else _("Let a person who knows decide.")
-    match data["verdict"]:
+        accepted = found.verdict == "accept"
+        return found.info.recommended_action if accepted else _("Let a person who knows decide.")
+    match found.verdict:
         case "accept":
-            return _("Release to the next step.") if info.is_defect else info.recommended_action
+            return _released(found.info)
         case "unknown":
             return _(
                 "Hold the part. Check that the right part, the right side and the usual light were in the "
@@ -41,7 +81,153 @@ def next_step(data: Mapping[str, Any], info: ClassInfo) -> str:
         case "review":
             return _("Hold the part until a person has looked at it and decided.")
         case _:
-            return info.recommended_action if info.is_defect else _("Hold the part and have it reviewed.")
+            return _worst_action(found.kinds)
+
+
+def _decided_step(found: Finding, disposition: str, named: bool) -> str:
+    """What follows from a person's answer: the disposition, if one was given."""
+    if disposition:
+        return _(DISPOSITION_STEPS[disposition])
+    if found.verdict == "reject":
+        return _worst_action(found.kinds)
+    if named:
+        return found.info.recommended_action if found.verdict == "accept" else ""
+    if found.verdict == "accept":
+        return _released(found.info)
+    return _("Judge the part in another way: this model does not know it.")
+
+
+def _released(info: ClassInfo) -> str:
+    return _("Release to the next step.") if info.is_defect else info.recommended_action
+
+
+def _worst_action(kinds: Sequence[Kind]) -> str:
+    """The action that fits the worst of the defects; it is named where there are several."""
+    if not kinds:
+        return _(NAMED_PERSON_DECIDES)
+    worst = kinds[0].info
+    return f"{worst.title}: {worst.recommended_action}" if len(kinds) > 1 else worst.recommended_action
+
+
+def decided_headline(data: Mapping[str, Any], found: Finding) -> str:
+    """What a person's verdict is about."""
+    if found.verdict == "unknown":
+        named = identifies(data)
+        return _("Not one that this model knows") if named else _(VERDICTS["unknown"])
+    return kinds_words(found.kinds) or found.info.title
+
+
+def decided_words(data: Mapping[str, Any], review: Review, at: str) -> str:
+    """Who decided, when (``at``), what becomes of the part, and whether the model had said the same."""
+    said = _("Decided by %(name)s, %(when)s", name=review.reviewer, when=at)
+    disposition = _(DISPOSITIONS.get(review.disposition, ""))
+    return " · ".join(filter(None, (said, disposition, told_words(data, review))))
+
+
+def told_words(data: Mapping[str, Any], review: Review) -> str:
+    """What the model had to say to it: one that is not certain has said no verdict."""
+    if data["verdict"] == "review":
+        return _("the model was not certain")
+    return _("as the model said") if review.state == "confirmed" else _("not what the model said")
+
+
+def heat_words(data: Mapping[str, Any]) -> str:
+    """What the heat map shows, and how strong it is at its peak: its colours alone do not tell."""
+    if data["verdict"] == "accept" and not identifies(data):
+        return _("Faint traces at most: nothing speaks clearly for a defect.")
+    heat = data["heatmap"]
+    x, y = heat["peak"]
+    values = {"title": describe(heat["class"]).title, "x": x, "y": y}
+    if heat["peak_score"] <= 0:
+        return _("Nothing in the picture speaks for “%(title)s”.", **values)
+    if heat["method"] != CLASS_MAP:  # others have scores that are no probabilities
+        return _(
+            "What speaks for “%(title)s”, most at x %(x)s, y %(y)s. An explanation, not a measurement.",
+            **values,
+        )
+    return _(
+        "What speaks for “%(title)s”, most at x %(x)s, y %(y)s: there, the model gives it %(score)s. An "
+        "explanation, not a measurement.",
+        score=percent(heat["peak_score"]),
+        **values,
+    )
+
+
+def heat_title(data: Mapping[str, Any]) -> str:
+    """The class that the heat map explains, with its score at the peak where that is a probability."""
+    heat = data["heatmap"]
+    title = describe(heat["class"]).title
+    if heat["method"] != CLASS_MAP or heat["peak_score"] <= 0:
+        return title
+    return _("%(title)s (at its peak %(score)s)", title=title, score=percent(heat["peak_score"]))
+
+
+def no_boxes_words(data: Mapping[str, Any], review: Review | None = None) -> str:
+    """Why no box is shown."""
+    if identifies(data):
+        return _("None. This model names what it sees and looks for no defects.")
+    verdict = review.verdict if review else data["verdict"]
+    if verdict == "accept":
+        return _("None. The part was judged good.")
+    if verdict == "unknown":
+        return _("None are marked, since the model does not know this kind of part.")
+    if review:
+        return _("Neither the model nor %(name)s marked a place.", name=review.reviewer)
+    if data["heatmap"]["peak_score"] <= 0:
+        return _("No place stood out at all. Look at the whole part.")
+    x, y = data["heatmap"]["peak"]
+    return _(
+        "No single place stood out clearly enough for a box. Look at the heat map, first at x %(x)s, "
+        "y %(y)s.",
+        x=x,
+        y=y,
+    )
+
+
+def kept_words(mark: Mark) -> str:
+    """What the person who answered made of a box; empty if nobody answered."""
+    if mark.score is None:
+        return _("drawn")
+    if mark.kept is None:
+        return ""
+    return _("kept") if mark.kept else _("removed")
+
+
+def whole_picture_words() -> str:
+    """Why the shares of the classes and the scores of the boxes are different numbers."""
+    return _("Of the picture as a whole: one class for all of it. Each box has a class and score of its own.")
+
+
+def far_words(data: Mapping[str, Any]) -> str:
+    """How far an unknown part is from known ones; empty where that is not why, or not known."""
+    method = data["method"]
+    distance, limit = method.get("distance"), method.get("distance_limit")
+    if distance is None or not limit or method.get("strange"):
+        return ""
+    return _("%(times)s times the limit", times=times_as_far(distance, limit))
+
+
+def none_fits_words() -> str:
+    """Why an unknown part has no confidence."""
+    return _(
+        "It has no class, and no confidence in one. The shares are among the classes that the model knows, "
+        "of which none fits."
+    )
+
+
+def family_metrics(data: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The validated figures that apply to a part: whose they are, and the figures.
+
+    Those of the part's own family, where the model file has them. Else those of all families, which is not
+    said of a model that has only one; a part that is unknown is of no family.
+    """
+    metrics = data["method"].get("metrics") or {}
+    class_id = data["predicted_class"]
+    own = metrics.get("datasets", {}).get(family_of(class_id), {})
+    if "recall" in own and data["verdict"] != "unknown":
+        return describe(class_id).dataset, own
+    several = len({family_of(one) for one in data["probabilities"]}) > 1
+    return _("all families") if several else "", metrics
 
 
 def deleted_words(inspections: int, when: str) -> str:

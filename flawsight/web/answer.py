@@ -8,6 +8,7 @@ from flask import Response, jsonify, request, url_for
 
 from flawsight.errors import EmptyUpload
 from flawsight.records import Record
+from flawsight.records.reviews import Review
 
 NAME_LENGTH = 200  # characters of a client's file name that are kept
 
@@ -30,9 +31,9 @@ def display_name(name: str) -> str:
     return "".join(sign for sign in last if sign.isprintable()).strip()[-NAME_LENGTH:] or "unnamed"
 
 
-def to_json(record: Record) -> Response:
-    """The inspection as filed, with its number, time and links."""
-    return jsonify(describe(record))
+def to_json(record: Record, review: Review | None = None) -> Response:
+    """The inspection as filed, with its number, time and links, and the answer of a person that counts."""
+    return jsonify({**describe(record), "review": review.to_dict() if review else None})
 
 
 def describe(record: Record) -> dict[str, Any]:

@@ -53,9 +53,8 @@ def show(inspection_id: str) -> str:
     before, after = History(it.store).neighbours(inspection_id, wanted, order)
     return render_template(
         "result.html",
-        view=ResultView.of(record),
+        view=ResultView.of(record, answers[-1] if answers else None),
         answers=[ReviewView.of(answer) for answer in answers],
-        marked=answers[-1] if answers and answers[-1].boxes else None,
         lot=Lots(it.store).of_inspection(inspection_id),
         states=STATES,
         said=said,
@@ -72,8 +71,8 @@ def report(inspection_id: str) -> Response:
 
     store = service().store
     record = store.get(inspection_id)
-    review = Reviews(store).latest([inspection_id]).get(inspection_id)
-    pdf = issue(store, record.id, record.number, lambda head: build_report(record, review, head))
+    answers = Reviews(store).of(inspection_id)
+    pdf = issue(store, record.id, record.number, lambda head: build_report(record, answers, head))
     return send_file(
         BytesIO(pdf),
         mimetype="application/pdf",
@@ -83,7 +82,9 @@ def report(inspection_id: str) -> Response:
 
 @bp.get("/<inspection_id>/inspection.json")
 def as_json(inspection_id: str) -> Response:
-    return to_json(service().store.get(inspection_id))
+    store = service().store
+    review = Reviews(store).latest([inspection_id]).get(inspection_id)
+    return to_json(store.get(inspection_id), review)
 
 
 @bp.get("/<inspection_id>/pictures/<kind>")

@@ -141,6 +141,7 @@ class Inspection(BaseModel):
     timing_ms: dict[str, float]
     quality: Quality | None = None
     context: Context = Context()
+    review: Review | None = Field(None, description="The latest answer of a person: it counts.")
     links: InspectionLinks
 
 

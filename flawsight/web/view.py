@@ -17,7 +17,22 @@ from flawsight.metadata import ModelMetadata
 from flawsight.records import Record, reviews
 from flawsight.records.record import CONTEXT
 from flawsight.records.reviews import Review
-from flawsight.reporting.words import next_step, rate_with_interval, severity_words, verdict_word
+from flawsight.reporting.finding import Finding, Kind, finding, marks
+from flawsight.reporting.words import (
+    decided_headline,
+    decided_words,
+    far_words,
+    heat_words,
+    kept_words,
+    kinds_words,
+    next_step,
+    no_boxes_words,
+    none_fits_words,
+    rate_with_interval,
+    severity_words,
+    verdict_word,
+    whole_picture_words,
+)
 from flawsight.taxonomy import IDENTIFY, ClassInfo, describe
 
 NOBODY = marked("this computer")  # did it, where nobody signs in; filed so
@@ -102,17 +117,18 @@ class Summary:
     image: dict[str, Any]
 
 
-def summary(record: Record) -> Summary:
-    info = describe(record.data["predicted_class"])
+def summary(record: Record, review: Review | None = None) -> Summary:
+    """What counts of an inspection: the answer of a person, ``review``, if there is one."""
+    data, found = record.data, finding(record.data, review)
     return Summary(
         id=record.id,
         number=record.number,
         created_iso=record.created_at.isoformat(timespec="seconds"),
         created_text=spoken_time(record.created_at),
-        verdict=record.data["verdict"],
-        verdict_word=verdict_word(record.data),
-        headline=headline(record.data["verdict"], info, product_of(record.data)),
-        image=record.data["image"],
+        verdict=found.verdict,
+        verdict_word=verdict_word(data, found.verdict),
+        headline=decided_headline(data, found) if review else _model_headline(data, found),
+        image=data["image"],
     )
 
 
@@ -174,10 +190,21 @@ def headline(verdict: str, info: ClassInfo, product: Mapping[str, Any] | None = 
     return info.title if info.is_defect else _("Defect suspected")
 
 
+def _model_headline(data: dict[str, Any], found: Finding) -> str:
+    """``headline`` with all kinds of defect that the boxes show, not the most probable class alone."""
+    if not found.kinds:
+        return headline(found.verdict, found.info, product_of(data))
+    title = kinds_words(found.kinds)
+    return _("Possibly: %(title)s", title=title) if found.verdict == "review" else title
+
+
 @dataclass(frozen=True)
 class ResultView(Summary):
     """Everything the result page says."""
 
+    reviewer: str  # who decided; empty as long as only the model has answered
+    decided: str  # by whom and when
+    model: SimpleNamespace  # its own answer, whoever decided since
     reason: str
     warnings: list[str]
     context: list[tuple[str, str, str]]
@@ -185,28 +212,38 @@ class ResultView(Summary):
     identifies: bool
     class_heading: str
     info: ClassInfo
+    kinds: tuple[Kind, ...]
+    has_causes: bool
     severity: str
     next_step: str
     confidence: float
     defect_probability: float
+    distance_text: str
+    none_fits_text: str
+    whole_picture_text: str
     thresholds_text: str
     classes: list[SimpleNamespace]
     explained: ClassInfo
     heat_text: str
     pictures: list[SimpleNamespace]
     boxes: list[SimpleNamespace]
+    model_boxes: list[SimpleNamespace]
+    person_boxes: list[SimpleNamespace]
     no_boxes_text: str
     method_facts: list[tuple[str, str]]
     timings: list[tuple[str, str]]
     figures: list[tuple[str, str]]
 
     @classmethod
-    def of(cls, record: Record) -> ResultView:
-        data = record.data
-        info = describe(data["predicted_class"])
-        claims_defect = info.is_defect and data["verdict"] in ("review", "reject")
+    def of(cls, record: Record, review: Review | None = None) -> ResultView:
+        """What counts of an inspection: the answer of a person, ``review``, if there is one."""
+        data, found = record.data, finding(record.data, review)
+        boxes = _boxes(data, review)
         return cls(
-            **vars(summary(record)),
+            **vars(summary(record, review)),
+            reviewer=review.reviewer if review else "",
+            decided=decided_words(data, review, spoken_time(review.created_at)) if review else "",
+            model=_model_answer(record),
             reason=reason_of(data),
             warnings=warnings_of(data),
             context=[
@@ -214,24 +251,31 @@ class ResultView(Summary):
                 for key, label in CONTEXT.items()
                 if data.get("context", {}).get(key)
             ],
-            claims_defect=claims_defect,
+            claims_defect=bool(found.kinds),
             identifies=identifies(data),
-            class_heading=_class_heading(data, info),
-            info=info,
-            severity=severity_words(info),
-            next_step=next_step(data, info),
+            class_heading=_class_heading(data, found),
+            info=found.info,
+            kinds=found.kinds,
+            has_causes=any(kind.info.likely_causes for kind in found.kinds),
+            severity=severity_words(found.kinds),
+            next_step=next_step(data, found),
             confidence=data["confidence"],
             defect_probability=data["defect_probability"],
+            distance_text=far_words(data),
+            none_fits_text=none_fits_words(),
+            whole_picture_text=whole_picture_words(),
             thresholds_text=_thresholds_text(data["thresholds"]),
             classes=[
                 SimpleNamespace(info=describe(class_id), probability=probability)
                 for class_id, probability in sorted(data["probabilities"].items(), key=lambda pair: -pair[1])
             ],
             explained=describe(data["heatmap"]["class"]),
-            heat_text=_heat_text(data),
+            heat_text=heat_words(data),
             pictures=_pictures(data),
-            boxes=_boxes(data),
-            no_boxes_text=_no_boxes_text(data),
+            boxes=boxes,
+            model_boxes=[box for box in boxes if box.score is not None],
+            person_boxes=[box for box in boxes if box.kept or box.score is None],
+            no_boxes_text=no_boxes_words(data, review),
             method_facts=_method_facts(record),
             timings=[
                 (_(TIMING_WORDS.get(step, step.replace("_", " ").capitalize())), f"{number(took)} ms")
@@ -241,15 +285,24 @@ class ResultView(Summary):
         )
 
 
-def _class_heading(data: dict[str, Any], info: ClassInfo) -> str:
-    verdict, wording = data["verdict"], product_of(data).get("wording") or {}
-    if verdict == "unknown":
-        return _("Closest class, not an answer")
+def _model_answer(record: Record) -> SimpleNamespace:
+    """The model's own answer in a line, for a page that is about a person's."""
+    said = summary(record)
+    return SimpleNamespace(
+        verdict=said.verdict, verdict_word=said.verdict_word, headline=said.headline,
+        closest=describe(record.data["predicted_class"]).title,
+    )  # fmt: skip
+
+
+def _class_heading(data: dict[str, Any], found: Finding) -> str:
+    wording = product_of(data).get("wording") or {}
+    if found.verdict == "unknown":
+        return _("No class")
     if wording.get("subject"):
         return _(str(wording["subject"])).capitalize()
-    if not info.is_defect:
+    if not found.kinds:
         return _("What it looks like")
-    return _("What is wrong") if verdict == "reject" else _("What it may be")
+    return _("What is wrong") if found.verdict == "reject" else _("What it may be")
 
 
 def _thresholds_text(thresholds: dict[str, float]) -> str:
@@ -264,15 +317,6 @@ def _thresholds_text(thresholds: dict[str, float]) -> str:
     return _("Accepted below %(accept)s probability of a defect, rejected from %(reject)s.", **limits)
 
 
-def _heat_text(data: dict[str, Any]) -> str:
-    if data["verdict"] == "accept" and not identifies(data):
-        return _("Faint traces at most: nothing speaks clearly for a defect.")
-    return _(
-        "What speaks for “%(title)s”. An explanation, not a measurement.",
-        title=describe(data["heatmap"]["class"]).title,
-    )
-
-
 def _pictures(data: dict[str, Any]) -> list[SimpleNamespace]:
     name, count, named = data["image"]["name"], len(data["boxes"]), identifies(data)
     good = data["verdict"] == "accept" and not named
@@ -283,13 +327,13 @@ def _pictures(data: dict[str, Any]) -> list[SimpleNamespace]:
             "heatmap",
             _("Heat map"),
             _("The photo under a heat map of what speaks for: %(title)s", title=explained),
-            _heat_text(data),
+            heat_words(data),
         ),
         (
             "boxes",
             _("Boxes"),
             ngettext("The photo with %(num)s box", "The photo with %(num)s boxes", count),
-            _("Each box encloses one suspected place.") if count else _("No place is marked."),
+            _("Each box encloses one suspected place.") if count else _("The model marked no place."),
         ),
         (
             "edges",
@@ -309,33 +353,19 @@ def _pictures(data: dict[str, Any]) -> list[SimpleNamespace]:
     ]
 
 
-def _boxes(data: dict[str, Any]) -> list[SimpleNamespace]:
+def _boxes(data: dict[str, Any], review: Review | None) -> list[SimpleNamespace]:
     area = data["image"]["width"] * data["image"]["height"]
     return [
         SimpleNamespace(
-            title=describe(box["class"]).title,
-            x1=box["x1"],
-            y1=box["y1"],
-            x2=box["x2"],
-            y2=box["y2"],
-            width=box["x2"] - box["x1"],
-            height=box["y2"] - box["y1"],
-            share=(box["x2"] - box["x1"]) * (box["y2"] - box["y1"]) / area,
-            score=box["score"],
+            **vars(mark),
+            title=describe(mark.class_id).title,
+            width=mark.width,
+            height=mark.height,
+            share=mark.width * mark.height / area,
+            person=kept_words(mark),
         )
-        for box in data["boxes"]
+        for mark in marks(data, review)
     ]
-
-
-def _no_boxes_text(data: dict[str, Any]) -> str:
-    verdict = data["verdict"]
-    if identifies(data):
-        return _("None. This model names what it sees and looks for no defects.")
-    if verdict == "accept":
-        return _("None. The part was judged good.")
-    if verdict == "unknown":
-        return _("None are marked, since the model does not know this kind of part.")
-    return _("No single place stood out clearly enough for a box. Look at the heat map.")
 
 
 def _method_facts(record: Record) -> list[tuple[str, str]]:

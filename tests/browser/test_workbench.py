@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 from web_client import cracked, encoded, surface
 
+from flawsight.i18n import percent
+
 
 def inspected(page: Page) -> str:
     """The id of a freshly inspected cracked part."""
@@ -306,6 +308,27 @@ def test_a_folder_is_inspected_whole_though_one_photo_is_broken(page: Page, fold
     expect(page.locator("#recent li").first).to_contain_text(re.compile(r"[ac]\.png"))
     lines.filter(has_text="c.png").get_by_role("link").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("REJECT: Crack")
+
+
+def test_a_line_of_results_names_all_kinds_and_no_class_where_none_is_known(page: Page) -> None:
+    page.goto("/")
+    titles = '{ a: "Short", b: "Spur" }'
+    said = f"(answer) => foundWords({{ boxes: [], confidence: 0.985, ...answer }}, {titles})"
+    boxes = [{"class": "a"}, {"class": "b"}, {"class": "a"}]
+    for answer, words in (
+        ({"verdict": "unknown", "predicted_class": "a"}, "unlike what the model knows"),
+        ({"verdict": "accept", "predicted_class": "a"}, "Short, 98.5\u00a0%"),
+        ({"verdict": "reject", "predicted_class": "a", "boxes": boxes}, "Short, Spur"),
+        ({"verdict": "reject", "predicted_class": "a", "boxes": boxes[:1]}, "Short, 98.5\u00a0%"),
+        ({"verdict": "review", "predicted_class": "good", "boxes": boxes[:1]}, "Short"),
+    ):
+        assert page.evaluate(said, answer) == words
+
+
+@pytest.mark.parametrize("share", [0, 0.0001, 0.0005, 0.314, 0.9994, 0.9995, 1])
+def test_scripts_say_percent_as_the_pages_do(page: Page, share: float) -> None:
+    page.goto("/")
+    assert page.evaluate("inPercent", share) == percent(share)
 
 
 PHOTOS = [{"name": f"{n}.png", "mimeType": "image/png", "buffer": encoded(surface())} for n in range(5)]
