@@ -134,8 +134,8 @@ class BoxedPicture(Picture):
     """The original of an inspection with its boxes drawn over it: sharp in print, in the reader's language.
 
     Args:
-        data: the inspection, as ``Inspection.to_dict()`` gives it. Its boxes are numbered by their scores,
-            as in the table of the report.
+        data: the inspection, as ``Inspection.to_dict()`` gives it. Its boxes are numbered in their order
+            there, as in the table of the report and in the viewer.
         over: boxes that a person drew.
     """
 
@@ -149,7 +149,7 @@ class BoxedPicture(Picture):
         over: Sequence[Over] = (),
     ) -> None:
         super().__init__(name, original, width, height, over)
-        self._boxes = sorted(data["boxes"], key=lambda box: -box["score"])
+        self._boxes = list(data["boxes"])
         self._scale = self.width / data["image"]["width"]  # points a pixel
 
     def draw(self) -> None:
