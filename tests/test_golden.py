@@ -30,7 +30,7 @@ from web_client import (
 from flawsight.errors import SettingsError
 from flawsight.metadata import Decision
 from flawsight.records import Accounts
-from flawsight.records.checks import DEAD, CheckRunning
+from flawsight.records.checks import DEAD, Check, CheckRunning
 from flawsight.records.golden import GoldenParts, Schedule, fingerprint
 from flawsight.records.links import Head
 from flawsight.records.tables import CheckRow, LinkRow
@@ -329,6 +329,21 @@ def test_only_one_check_runs_at_a_time_and_a_dead_one_is_replaced(
 
 
 # --- the chain on its page ------------------------------------------------------------------------------
+
+
+def test_a_check_that_ends_while_it_is_asked_for_is_not_told_as_passed_and_locked(
+    client: FlaskClient, it: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_both(it.golden)
+    running, latest = it.golden.checks.begin("golden", "A. Kern", it.fingerprint()), it.golden.checks.latest
+
+    def ends_now(*kinds: str) -> Check | None:
+        it.golden.checks.finish(running, True, {"parts": []})
+        return latest(*kinds)
+
+    monkeypatch.setattr(it.golden.checks, "latest", ends_now)
+    found = client.get("/api/v1/trust/golden").get_json()
+    assert (found["check"]["passed"], found["locked"]) == (True, False)
 
 
 def test_the_page_starts_a_check_and_names_what_it_found(client: FlaskClient, it: Service) -> None:

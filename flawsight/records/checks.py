@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from flawsight.errors import FlawsightError
 from flawsight.records.store import Store
@@ -84,10 +85,7 @@ class Checks:
     def finish(self, check_id: int, passed: bool | None, result: dict[str, Any]) -> Check:
         """Note the outcome; ``None``: it could not be carried out."""
         with self.store.transaction("write", write=True) as session:
-            row = session.get_one(CheckRow, check_id)
-            row.passed, row.result, row.done = passed, result, row.total
-            row.seen_at = row.finished_at = datetime.now(UTC)
-            return check_of(row)
+            return finished(session, check_id, passed, result)
 
     def latest(self, *kinds: str) -> Check | None:
         """The latest run of any of ``kinds``, finished or not."""
@@ -99,6 +97,14 @@ class Checks:
         """The latest runs first."""
         with self.store.transaction("read") as session:
             return [check_of(row) for row in session.scalars(_latest(*kinds, limit=limit))]
+
+
+def finished(session: Session, check_id: int, passed: bool | None, result: dict[str, Any]) -> Check:
+    """Note the outcome of a run within a transaction; ``None``: it could not be carried out."""
+    row = session.get_one(CheckRow, check_id)
+    row.passed, row.result, row.done = passed, result, row.total
+    row.seen_at = row.finished_at = datetime.now(UTC)
+    return check_of(row)
 
 
 def _latest(*kinds: str, limit: int = 1) -> Any:

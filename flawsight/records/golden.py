@@ -21,7 +21,7 @@ from flawsight.errors import FlawsightError, NotFound, SettingsError
 from flawsight.i18n import marked
 from flawsight.inspection.result import VERDICTS, Inspection
 from flawsight.records import links
-from flawsight.records.checks import Check, Checks
+from flawsight.records.checks import Check, Checks, finished
 from flawsight.records.store import Store
 from flawsight.records.tables import CheckRow, GoldenRow, LinkRow
 
@@ -314,9 +314,9 @@ class GoldenParts:
             outcomes.append(self._outcome(part, inspect))
         passed = bool(parts) and all(one["passed"] for one in outcomes)
         self.checks.tell(check_id, len(outcomes), len(parts), {"parts": outcomes})
-        check = self.checks.finish(check_id, passed, {"parts": outcomes})
-        said = {"fingerprint": check.fingerprint, "passed": passed, "parts": outcomes}
         with self.store.transaction("write", write=True) as session:
+            check = finished(session, check_id, passed, {"parts": outcomes})
+            said = {"fingerprint": check.fingerprint, "passed": passed, "parts": outcomes}
             links.append(session, "golden", check.id, {"event": "checked", "by": check.by, **said})
         return check
 

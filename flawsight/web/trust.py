@@ -225,8 +225,8 @@ def _proposed() -> dict[str, str]:
 def _golden_page(problem: str = "") -> str:
     it = service()
     model_problem = it.model_problem()
+    last = it.golden.checks.latest("golden")  # before the state, which then knows a check that has finished
     state = None if model_problem else it.golden.state(it.fingerprint())
-    last = it.golden.checks.latest("golden")
     classes = [] if model_problem else [describe(name) for name in it.inspector().metadata.classes]
     return render_template(
         "trust_golden.html",

@@ -45,6 +45,7 @@ def check_chain() -> Response:
 def golden() -> Response:
     """Whether inspection is locked and why, the golden parts, and the latest check of them."""
     it = service()
+    check = it.golden.checks.latest("golden")  # before the state, which then knows a check that has finished
     state, latest = it.golden.state(it.fingerprint()), photos.latest(it.golden)
     return jsonify(
         required=state.required,
@@ -58,7 +59,7 @@ def golden() -> Response:
             {"title": one.part.title, "by": one.by, "at": one.at.isoformat(), "why": one.why}
             for one in it.golden.removals()
         ],
-        check=check_json(it.golden.checks.latest("golden")),
+        check=check_json(check),
     )
 
 
