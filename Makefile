@@ -36,7 +36,7 @@ lint: .venv/dev.stamp
 
 test: .venv/dev.stamp lint
 	@command -v chromium chromium-browser google-chrome >/dev/null || { $(call apt,chromium); }
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 bench: .venv/run.stamp
 	PYTHONPATH=. $(BIN)/python benchmarks/bench.py

@@ -14,6 +14,7 @@ from flawsight import imaging
 from flawsight.errors import ModelError
 from flawsight.i18n import ENGLISH, speaking
 from flawsight.inspection import explain
+from flawsight.inspection.beside import BESIDE
 from flawsight.inspection.decide import Judgement, answer, judge
 from flawsight.inspection.engines import Engine, Float
 from flawsight.inspection.familiarity import KnownParts
@@ -96,9 +97,10 @@ class Inspector:
         """
         _check(image)
         metadata, clock = self.metadata, _Clock()
-        quality = assess(image)
-        clock.lap("quality")
+        assessed = BESIDE.submit(assess, image)
         logits, features, placement = self._run(image, name, clock)
+        quality = assessed.result()
+        clock.lap("quality")
         scores = explain.class_map(features, self.engine.head)  # (K, h, w)
         clock.lap("explain")
         values = answer(logits, explain.real_cells(scores, placement, metadata.stride), metadata)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TypeAlias
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from flawsight import imaging
 from flawsight.errors import RecordError
 from flawsight.i18n import percent
+from flawsight.inspection.beside import BESIDE
 from flawsight.inspection.explain import edges
 from flawsight.inspection.result import Box, Heatmap, Inspection
 from flawsight.preprocessing import resize
@@ -67,13 +68,14 @@ def encode_pictures(inspection: Inspection, upload: bytes = b"") -> dict[str, by
     """
     shown = reduced(inspection)
     levels = _heat_levels(shown)
-    return {
-        "original": upload if imaging.shows_as_is(upload) else _encode_original(inspection.pixels),
-        "heatmap": imaging.encode_jpeg(_blend(shown.pixels, levels), JPEG_QUALITY),
-        "heat_layer": imaging.encode_indexed_png(levels, _palette()),
-        "boxes": imaging.encode_jpeg(draw_boxes(shown.pixels, shown.boxes), JPEG_QUALITY),
-        "edges": imaging.encode_jpeg(draw_edges(shown), JPEG_QUALITY),
+    encoders: dict[str, Callable[[], bytes]] = {
+        "original": lambda: upload if imaging.shows_as_is(upload) else _encode_original(inspection.pixels),
+        "heatmap": lambda: imaging.encode_jpeg(_blend(shown.pixels, levels), JPEG_QUALITY),
+        "heat_layer": lambda: imaging.encode_indexed_png(levels, _palette()),
+        "boxes": lambda: imaging.encode_jpeg(draw_boxes(shown.pixels, shown.boxes), JPEG_QUALITY),
+        "edges": lambda: imaging.encode_jpeg(draw_edges(shown), JPEG_QUALITY),
     }
+    return dict(zip(encoders, BESIDE.map(lambda encode: encode(), encoders.values()), strict=True))
 
 
 def reduced(inspection: Inspection) -> Inspection:

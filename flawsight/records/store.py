@@ -314,7 +314,7 @@ def _file_row(
 def _free_moment(session: Session, created_at: datetime) -> int:
     """``created_at`` in microseconds since 1970, or the next that no other inspection has."""
     at = microseconds(created_at)
-    while session.get(CatalogueRow, at) is not None:
+    while session.scalar(select(CatalogueRow.at).where(CatalogueRow.at == at)):
         at += 1
     return at
 

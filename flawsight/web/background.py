@@ -61,10 +61,11 @@ def golden_inspect(it: Service) -> Inspect:
     Raises:
         ModelError: there is no model.
     """
+    setup = it.fleet.models.setup()
     try:
-        chosen = it.fleet.chosen(AUTO)
+        chosen = it.fleet.chosen(setup, AUTO)
     except NoSuchProduct:
-        chosen = it.fleet.chosen()
+        chosen = it.fleet.chosen(setup)
     return lambda data, name: it.queue.run(lambda: chosen(data, name))
 
 

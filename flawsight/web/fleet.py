@@ -138,14 +138,13 @@ class Fleet:
         found = next((model for model in self.library.models() if model.sha256 == wanted), None)
         return self.inspector(found, setup) if found else first
 
-    def chosen(self, product: str = "") -> Inspect:
+    def chosen(self, setup: Setup, product: str = "") -> Inspect:
         """How to inspect with the model on the bench called ``product``, with the first, or ``AUTO``.
 
         Raises:
             NoSuchProduct: it is not on the bench.
             ModelError: it cannot be used.
         """
-        setup = self.models.setup()
         bench = self.bench(setup)
         if product == AUTO and len(bench) > 1:
             return self._most_familiar(bench, setup)
@@ -164,16 +163,12 @@ class Fleet:
         setup = self.models.setup()
         return self._remarking(model, setup)
 
-    def follow(self, record: Record) -> None:
+    def follow(self, record: Record, setup: Setup) -> None:
         """Let the model in the shadow answer, too, some time later. Never waits and never fails.
 
         With too many waiting this one is dropped, and counted.
         """
-        try:
-            setup = self.models.setup()
-            if not setup.shadow:
-                return
-        except FlawsightError:
+        if not setup.shadow:
             return
         if not self._in_shadow.acquire(blocking=False):
             self._metrics.shadow.labels("dropped").inc()

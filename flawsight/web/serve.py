@@ -106,6 +106,7 @@ def run(app: Flask, listener: socket.socket) -> None:
         threads=app.extensions["flawsight"].queue.places + THREADS,
         connection_limit=CONNECTIONS,
         asyncore_use_poll=True,
+        recv_bytes=2**18,
         # Far above the app's own limit, so that a large upload gets the app's friendly answer.
         max_request_body_size=max(
             4 * app.config["MAX_CONTENT_LENGTH"], 2 * largest_model(app.extensions["flawsight"])

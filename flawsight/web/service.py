@@ -99,7 +99,8 @@ class Service:
             Busy: too many are waiting.
             RecordError: it could not be stored.
         """
-        inspect = self.fleet.chosen(product)
+        setup = self.fleet.models.setup()
+        inspect = self.fleet.chosen(setup, product)
         checked = self._require_golden_parts()
         try:
             with self.queue.place(), self.metrics.inside.track_inprogress():
@@ -113,7 +114,7 @@ class Service:
             raise
         store_ms = 1000 * (perf_counter() - start)
         self.metrics.filed(inspection.verdict, inspection.timing_ms | {"draw": draw_ms, "store": store_ms})
-        self.fleet.follow(record)
+        self.fleet.follow(record, setup)
         return record
 
     def fingerprint(self) -> str:
