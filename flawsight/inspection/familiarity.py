@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flawsight.errors import ModelError
 from flawsight.inspection.engines import Float
-from flawsight.inspection.strangeness import strangeness
+from flawsight.inspection.strangeness import Strangeness
 from flawsight.metadata import ModelMetadata
 
 KIND, MEAN_ALONE = "planes", "subspace"  # the latter in models of before, which have one plane
@@ -116,12 +116,13 @@ class KnownParts:
         planes = [plane.to_dict() for plane in self.planes]
         return {"kind": KIND, "limit": round(self.limit, 6), "planes": planes, "reaches": {**self.reaches}}
 
-    def foreignness(self, features: Float, image: NDArray[np.uint8]) -> tuple[float, str]:
-        """How foreign RGB ``image`` (H, W, 3) with ``features`` (C, h, w) is, to be compared with ``limit``.
+    def foreignness(self, features: Float, strange: Strangeness) -> tuple[float, str]:
+        """How foreign a picture with ``features`` (C, h, w) is, to be compared with ``limit``.
 
-        The second value says what makes it so, where the picture itself does (see ``strangeness``).
+        ``strange`` is what the picture itself says, measured against ``reaches``; the second value says what
+        makes the picture foreign, where that is it.
         """
-        far, strange = self.distance(features), strangeness(image, self.reaches)
+        far = self.distance(features)
         by_itself = self.limit * strange.value
         return (by_itself, strange.why) if strange.value > 1 and by_itself > far else (far, "")
 

@@ -21,6 +21,7 @@ from flawsight.inspection.familiarity import KnownParts
 from flawsight.inspection.identify import identify
 from flawsight.inspection.quality import assess, check_size
 from flawsight.inspection.result import Box, Heatmap, ImageInfo, Inspection, ModelInfo
+from flawsight.inspection.strangeness import strangeness
 from flawsight.inspection.words import poor_photo_reason, unknown_reason
 from flawsight.metadata import Decision
 from flawsight.preprocessing import Placement, prepare
@@ -98,6 +99,7 @@ class Inspector:
         _check(image)
         metadata, clock = self.metadata, _Clock()
         assessed = BESIDE.submit(assess, image)
+        seen = BESIDE.submit(strangeness, image, self.known_parts.reaches if self.known_parts else {})
         logits, features, placement = self._run(image, name, clock)
         quality = assessed.result()
         clock.lap("quality")
@@ -107,7 +109,7 @@ class Inspector:
         ranked = sorted(zip(metadata.classes, values.tolist(), strict=True), key=lambda pair: -pair[1])
         probabilities = dict(ranked)
         known = self.known_parts
-        distance, strange = known.foreignness(features, image) if known else (None, "")
+        distance, strange = known.foreignness(features, seen.result()) if known else (None, "")
         judgement = self._judge(probabilities, distance, strange)
         clock.lap("decide")
         cells = explain.cell_probabilities(scores)

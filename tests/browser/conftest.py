@@ -43,9 +43,9 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running server."""
+    """The address of a running server; each file begins with an empty history."""
     yield from served(tiny_app(tmp_path_factory.mktemp("site"), max_upload_mb=1))
 
 
