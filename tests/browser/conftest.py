@@ -53,18 +53,20 @@ def served(app: Flask) -> Iterator[str]:
     """The address of ``app`` while it runs."""
     listener = listen("127.0.0.1", 0)
     server = waitress.create_server(app, sockets=[listener], threads=8)
-    thread = threading.Thread(target=_until_closed, args=[server])
+    ending = threading.Event()
+    thread = threading.Thread(target=_until, args=[ending, server])
     thread.start()
     yield f"http://localhost:{listener.getsockname()[1]}"
-    server.close()
-    server.task_dispatcher.shutdown()
+    ending.set()
     thread.join(10)
+    server.task_dispatcher.shutdown()
     listener.close()
     close(app)
 
 
-def _until_closed(server: waitress.server.TcpWSGIServer) -> None:
-    while server.accepting:
+def _until(ending: threading.Event, server: waitress.server.TcpWSGIServer) -> None:
+    """Serve; close in the same thread, so that nothing closed is ever waited for."""
+    while not ending.is_set():
         server.asyncore.loop(timeout=0.05, map=server._map, count=1)
     for channel in list(server._map.values()):
         channel.close()

@@ -170,7 +170,7 @@ def test_a_list_of_results_keeps_the_rules(page: Page, tmp_path: Path) -> None:
     files = [tmp_path / "one.png", tmp_path / "two.png"]
     for file in files:
         file.write_bytes(encoded(cracked()))
-    page.set_input_files("#file", [str(file) for file in files])
+    page.set_input_files("#file[multiple]", [str(file) for file in files])
     page.get_by_role("button", name="Inspect 2 photos").click()
     page.locator("#batch-said", has_text="Finished").wait_for()
     assert broken(page, RULES) == []

@@ -36,7 +36,7 @@ def inspect_into(page: Page, files: list[Path]) -> None:
     address = page.url
     page.get_by_role("button", name="Inspect into this lot").click()
     expect(page.get_by_text("Goes into the open lot")).to_be_visible()
-    page.get_by_label("Photo of the part").set_input_files(files)
+    page.locator("#file[multiple]").set_input_files(files)  # the page's script has run by then
     page.get_by_role("button", name=f"Inspect {len(files)} photos").click()
     expect(page.locator("#batch-said")).to_contain_text(f"Finished, {len(files)} of {len(files)}")
     page.goto(address)
@@ -129,7 +129,7 @@ def test_the_bench_learns_that_its_lot_was_closed_and_another_is_chosen_on_the_s
     closed = page.url
     page.get_by_role("button", name="Inspect into this lot").click()
     expect(page.get_by_text("Goes into the open lot B-7")).to_be_visible()
-    page.get_by_label("Photo of the part").set_input_files(photos(tmp_path, good=2))
+    page.locator("#file[multiple]").set_input_files(photos(tmp_path, good=2))
     close_elsewhere(page, closed)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as on coming back to the window
     expect(page.get_by_text("Lot B-7 is closed.")).to_be_visible()
