@@ -34,6 +34,7 @@ from flawsight.preprocessing import prepare
 TIMES = 30
 FOLDER_IMAGES = 400
 INSPECTIONS = 1000
+TURNS = 2
 CORES = len(os.sched_getaffinity(0))
 
 
@@ -102,18 +103,25 @@ def memory(server: Server, data: bytes) -> dict[str, float]:
 
 
 def directory(model: Path, data: bytes, folder: Path) -> dict[str, float]:
-    """Images a second of the command line, starting included, and of bare ONNX Runtime on all cores."""
+    """Images a second of the command line, starting included, and of bare ONNX Runtime on all cores.
+
+    Both take turns and the better of each counts: other work on the machine can only slow them down.
+    """
     images = folder / "images"
     images.mkdir()
     for number in range(FOLDER_IMAGES):
         shutil.copyfile(PART, images / f"{number:04}.png")
     command = ["-m", "flawsight", "inspect", str(images), "--model", str(model)]
-    start = perf_counter()
-    subprocess.run(
-        [sys.executable, *command, "--json", str(folder / "lines.json")],
-        cwd=ROOT, check=True, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    return {"folder_per_s": FOLDER_IMAGES / (perf_counter() - start), "raw_per_s": raw(model, data)}
+    folders, bare = [], []
+    for turn in range(TURNS):
+        bare.append(raw(model, data))
+        start = perf_counter()
+        subprocess.run(
+            [sys.executable, *command, "--json", str(folder / f"lines{turn}.json")],
+            cwd=ROOT, check=True, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        folders.append(FOLDER_IMAGES / (perf_counter() - start))
+    return {"folder_per_s": max(folders), "raw_per_s": max(bare)}
 
 
 def raw(model: Path, data: bytes) -> float:
