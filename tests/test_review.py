@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from factories import encode, make_inspection, make_pictures
 from flask.testing import FlaskClient
 from pypdf import PdfReader
-from web_client import token
+from web_client import cracked, encoded, send_form, token
 
 from flawsight.cli import main
 from flawsight.data.adapters import find_samples
@@ -140,6 +140,14 @@ def test_the_queue_has_the_least_certain_first_and_loses_what_is_answered(
     assert reviews.neighbours(tossed.id, "all") == (foreign.id, good.id)  # an answered one knows its place
     assert reviews.neighbours("0" * 32) == (None, None)
     assert reviews.count_queue("all") == 3 and reviews.count_queue("all", 2) == 2
+
+
+def test_the_start_page_lists_the_answer_of_a_person_who_decided(client: FlaskClient, store: Store) -> None:
+    send_form(client, encoded(cracked()), "cracked.png")
+    record = store.recent()[0]
+    assert ("REJECT" in client.get("/recent").text, "ACCEPT" in client.get("/recent").text) == (True, False)
+    Reviews(store).add(record.id, Answer("A. Kern", "accept", "MT_Free"))
+    assert ("REJECT" in client.get("/recent").text, "ACCEPT" in client.get("/recent").text) == (False, True)
 
 
 def test_the_usual_queue_holds_only_what_the_model_left_to_a_person(store: Store, reviews: Reviews) -> None:

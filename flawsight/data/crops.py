@@ -1,8 +1,9 @@
 """Training batches: native-scale crops with a label for every cell of the class map.
 
 Which image, which size and which random numbers belong to a place in the run is decided by
-``CropSampler`` from the seed and the epoch alone; the dataset only carries it out. So a resumed run
-sees what an uninterrupted one would have seen.
+``CropSampler`` from the seed and the epoch alone, and where to cut good parts also from the network as it is
+at the start of the epoch (``learning/mining.py``); the dataset only carries it out. A run is resumed at the
+start of an epoch.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ class BoxedPicture(Picture):
         over: Sequence[Over] = (),
     ) -> None:
         super().__init__(name, original, width, height, over)
-        self._boxes = list(data["boxes"])
+        self._boxes = data["boxes"]
         self._scale = self.width / data["image"]["width"]  # points a pixel
 
     def draw(self) -> None:

@@ -74,7 +74,7 @@ def _continued(record: Record, review: Review | None) -> Table:
 
 
 def _where(data: Mapping[str, Any], review: Review | None) -> list[Flowable]:
-    """The box table, a person's own first, then the highest scores."""
+    """The box table, a person's own first, then the model's by their scores, as filed."""
     found = marks(data, review)
     if not found:
         return [Spacer(1, 2), paragraph(safe(no_boxes_words(data, review), 200))]

@@ -35,6 +35,7 @@ from flawsight.records.reviews import DISPOSITIONS, Review, Reviews
 from flawsight.records.search import ORDERS, Entry, Filter, History, Key, Run
 from flawsight.taxonomy import describe as describe_class
 from flawsight.web import answer
+from flawsight.web.asked import BadBody, BadFilter, json_object, known_only, one_of
 from flawsight.web.auth import current_user, requires
 from flawsight.web.security import csrf
 from flawsight.web.service import service
@@ -61,20 +62,6 @@ _RUN = re.compile(r"(INSP-\d{4}-)?(\d{6,12})(?:\.\.(INSP-\d{4}-)?(\d{6,12}))?")
 bp = Blueprint("history", __name__, url_prefix="/history")
 api = Blueprint("history_api", __name__, url_prefix="/api/v1")
 csrf.exempt(api)
-
-
-class BadFilter(FlawsightError):
-    """A filter in the address means nothing."""
-
-    code = "bad_filter"
-    status = 400
-
-
-class BadBody(FlawsightError):
-    """What a program sent is no JSON object, or holds a value that means nothing."""
-
-    code = "bad_body"
-    status = 400
 
 
 @dataclass(frozen=True)
@@ -229,35 +216,6 @@ def apply_rule() -> Response:
     values = json_object()
     rule = _rule({key: str(values[key]) for key in ("days", "which") if key in values}, BadBody)
     return jsonify(_deletion_json(Retention(service().store).apply(rule, current_user().name or "a program")))
-
-
-def json_object() -> dict[str, Any]:
-    """The JSON object of the request.
-
-    Raises:
-        BadBody: there is none.
-    """
-    try:
-        value = request.get_json(silent=True)
-    except RecursionError:  # nested without end
-        value = None
-    if not isinstance(value, dict):
-        raise BadBody("Send a JSON object, with the header Content-Type: application/json.")
-    return value
-
-
-def known_only(args: Mapping[str, str], *names: str) -> None:
-    """Refuse what a program misspelled: a filter that is passed over would show everything.
-
-    Raises:
-        BadFilter: the address holds a parameter that is none of ``names``.
-    """
-    if unknown := sorted(set(args) - set(names)):
-        raise BadFilter(
-            "This address has no parameter %(unknown)s. It takes: %(known)s.",
-            unknown=", ".join(f"'{name}'" for name in unknown),
-            known=", ".join(names) or "–",
-        )
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:
@@ -492,25 +450,6 @@ def _runs(text: str) -> tuple[Run, ...]:
     if len(runs) > MOST_RUNS:
         raise BadFilter("These are more than %(most)s numbers and runs of them. Name fewer.", most=MOST_RUNS)
     return tuple(runs)
-
-
-def one_of(
-    args: Mapping[str, str], name: str, allowed: tuple[str, ...], wrong: type[FlawsightError] = BadFilter
-) -> str:
-    """The value ``name`` if it is one of ``allowed``; empty if it is not said.
-
-    Raises:
-        wrong: it is another.
-    """
-    value = args.get(name, "")
-    if value and value not in allowed:
-        raise wrong(
-            marked("%(value)r is no value for '%(name)s'. Choose one of: %(known)s."),
-            value=value,
-            name=name,
-            known=", ".join(allowed),
-        )
-    return value
 
 
 def _key(text: str) -> Key:

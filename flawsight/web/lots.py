@@ -30,9 +30,9 @@ from flawsight.records.lot import (
 from flawsight.records.lots import Lots
 from flawsight.records.pchart import p_chart
 from flawsight.records.sampling import LARGEST_LOT, LEVELS, LIMITS, BadPlan
+from flawsight.web.asked import BadFilter
 from flawsight.web.auth import current_user, requires
 from flawsight.web.bench import clean, remember, remembered
-from flawsight.web.history import BadFilter
 from flawsight.web.lot_view import (
     ChartView,
     LotView,

@@ -11,8 +11,9 @@ from flawsight.records.lot import BadLot, Lot
 from flawsight.records.lots import Lots
 from flawsight.records.pchart import p_chart
 from flawsight.web import lots as pages
+from flawsight.web.asked import json_object, known_only
 from flawsight.web.auth import requires
-from flawsight.web.history import PLACES, json_object, known_only
+from flawsight.web.history import PLACES
 from flawsight.web.lot_view import lot_json
 from flawsight.web.security import csrf
 from flawsight.web.service import service

@@ -13,8 +13,8 @@ from flawsight.inspection.studies import find_study, studies
 from flawsight.records.models import Change, Setup
 from flawsight.web import model_view as words
 from flawsight.web import models as pages
+from flawsight.web.asked import json_object
 from flawsight.web.auth import requires
-from flawsight.web.history import json_object
 from flawsight.web.security import csrf
 from flawsight.web.service import service
 from flawsight.web.study_view import study_line

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, render_template
 
 from flawsight.metadata import ModelMetadata
+from flawsight.records.reviews import Reviews
 from flawsight.web.bench import context_form
 from flawsight.web.gallery import list_samples
 from flawsight.web.model_view import unrecognised
@@ -46,7 +47,11 @@ def recent() -> str:
 
 
 def _recent() -> list[Summary]:
-    return [summary(record) for record in service().store.recent(RECENT)]
+    """The latest inspections with the answers that count."""
+    store = service().store
+    records = store.recent(RECENT)
+    answers = Reviews(store).latest([record.id for record in records])
+    return [summary(record, answers.get(record.id)) for record in records]
 
 
 def _unrecognised(metadata: ModelMetadata) -> list[str]:

@@ -26,9 +26,10 @@ from flawsight.records.reviews import (
 )
 from flawsight.records.search import Entry, Filter, History
 from flawsight.taxonomy import describe, load_taxonomy
+from flawsight.web.asked import json_object, known_only, one_of
 from flawsight.web.auth import current_user, requires
 from flawsight.web.bench import remember, remembered
-from flawsight.web.history import entry_json, filter_said, json_object, known_only, one_of, parse
+from flawsight.web.history import entry_json, filter_said, parse
 from flawsight.web.security import csrf
 from flawsight.web.service import service
 from flawsight.web.view import ResultView, ReviewView, badge_word, headline

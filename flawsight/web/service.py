@@ -17,6 +17,7 @@ from flawsight.inspection.pictures import encode_pictures
 from flawsight.inspection.result import Inspection
 from flawsight.records import Record, Store
 from flawsight.records.golden import GoldenParts, Schedule, fingerprint
+from flawsight.records.models import Setup
 from flawsight.settings import Settings
 from flawsight.web.fleet import Fleet, Inspect
 from flawsight.web.metrics import Metrics
@@ -101,7 +102,7 @@ class Service:
         """
         setup = self.fleet.models.setup()
         inspect = self.fleet.chosen(setup, product)
-        checked = self._require_golden_parts()
+        checked = self._require_golden_parts(setup)
         try:
             with self.queue.place(), self.metrics.inside.track_inprogress():
                 inspection, pictures, draw_ms = self.queue.run(lambda: _inspect(inspect, data, name))
@@ -117,19 +118,19 @@ class Service:
         self.fleet.follow(record, setup)
         return record
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, setup: Setup | None = None) -> str:
         """Of the models on the bench and their thresholds: another one needs its own check."""
-        setup = self.fleet.models.setup()
+        setup = setup or self.fleet.models.setup()
         inspectors = [self.fleet.inspector(model, setup) for model in self.fleet.bench(setup)]
         return fingerprint([(one.engine.sha256, one.metadata.decision) for one in inspectors])
 
-    def _require_golden_parts(self) -> str:
-        """What the report says of the last check; empty if none is asked for.
+    def _require_golden_parts(self, setup: Setup) -> str:
+        """What the report says of the last check of what inspects now; empty if none is asked for.
 
         Raises:
             Locked: the golden parts have not passed.
         """
-        return self.golden.require(self.fingerprint()) if self.golden.schedule else ""
+        return self.golden.require(self.fingerprint(setup)) if self.golden.schedule else ""
 
 
 def _inspect(inspect: Inspect, data: bytes, name: str) -> tuple[Inspection, dict[str, bytes], float]:

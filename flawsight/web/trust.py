@@ -21,9 +21,10 @@ from flawsight.records.search import Filter, History
 from flawsight.records.verify import BadHead, head, holds, parse_head
 from flawsight.taxonomy import describe
 from flawsight.web.answer import uploaded
+from flawsight.web.asked import BadFilter
 from flawsight.web.auth import current_user, requires
 from flawsight.web.background import golden_inspect, start_golden_check, start_verification
-from flawsight.web.history import BadFilter, parse_date
+from flawsight.web.history import parse_date
 from flawsight.web.service import service
 from flawsight.web.thumbnails import send_thumbnail
 from flawsight.web.trust_view import (

@@ -12,9 +12,9 @@ from flawsight.records.checks import Check, Checks
 from flawsight.records.golden import BadGoldenPart, GoldenPart
 from flawsight.records.verify import head
 from flawsight.web import trust as pages
+from flawsight.web.asked import json_object, known_only
 from flawsight.web.auth import requires
 from flawsight.web.background import start_golden_check, start_verification
-from flawsight.web.history import json_object, known_only
 from flawsight.web.security import csrf
 from flawsight.web.service import service
 from flawsight.web.trust_view import agreement_json, check_json, drift_json, locked_text

@@ -1,0 +1,73 @@
+"""What a request may ask: known parameters, one of some words, a JSON object; else an error that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import request
+
+from flawsight.errors import FlawsightError
+from flawsight.i18n import marked
+
+
+class BadFilter(FlawsightError):
+    """A filter in the address means nothing."""
+
+    code = "bad_filter"
+    status = 400
+
+
+class BadBody(FlawsightError):
+    """What a program sent is no JSON object, or holds a value that means nothing."""
+
+    code = "bad_body"
+    status = 400
+
+
+def json_object() -> dict[str, Any]:
+    """The JSON object of the request.
+
+    Raises:
+        BadBody: there is none.
+    """
+    try:
+        value = request.get_json(silent=True)
+    except RecursionError:  # nested without end
+        value = None
+    if not isinstance(value, dict):
+        raise BadBody("Send a JSON object, with the header Content-Type: application/json.")
+    return value
+
+
+def known_only(args: Mapping[str, str], *names: str) -> None:
+    """Refuse what a program misspelled: a filter that is passed over would show everything.
+
+    Raises:
+        BadFilter: the address holds a parameter that is none of ``names``.
+    """
+    if unknown := sorted(set(args) - set(names)):
+        raise BadFilter(
+            "This address has no parameter %(unknown)s. It takes: %(known)s.",
+            unknown=", ".join(f"'{name}'" for name in unknown),
+            known=", ".join(names) or "–",
+        )
+
+
+def one_of(
+    args: Mapping[str, str], name: str, allowed: tuple[str, ...], wrong: type[FlawsightError] = BadFilter
+) -> str:
+    """The value ``name`` if it is one of ``allowed``; empty if it is not said.
+
+    Raises:
+        wrong: it is another.
+    """
+    value = args.get(name, "")
+    if value and value not in allowed:
+        raise wrong(
+            marked("%(value)r is no value for '%(name)s'. Choose one of: %(known)s."),
+            value=value,
+            name=name,
+            known=", ".join(allowed),
+        )
+    return value
