@@ -77,6 +77,20 @@ def test_half_of_the_crops_of_a_suspicious_part_show_one_of_its_places(part: Sam
     assert [draw for batch in again for draw in batch] == draws
 
 
+def test_an_epoch_is_mined_once_however_often_its_batches_are_asked_for(part: Sample) -> None:
+    mined: list[int] = []
+
+    def mine() -> dict[int, NDArray[np.int64]]:
+        mined.append(sampler.epoch)
+        return {}
+
+    sampler = CropSampler([part], 2, 64, batches=3, seed=0, mine=mine)
+    for epoch in (0, 0, 1):
+        sampler.set_epoch(epoch)
+        assert len(list(sampler)) == 3
+    assert mined == [0, 1]
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_a_crop_around_a_place_shows_it(part: Sample, tmp_path: Path, seed: int) -> None:
     pixels = np.full((160, 224, 3), 100, np.uint8)

@@ -69,8 +69,8 @@ class CropSampler(Sampler[list[Draw]]):
         widths: multiple of ``size`` to the share of batches with crops so wide. Narrow ones show many
             defects in little time, wide ones what surrounds a defect on a whole part.
         weights: weight of a dataset against a real one, by how its name ends.
-        mine: called at the start of each epoch; for some good samples, by index, the places (N, 2) as (y, x)
-            of the scaled image that look most like a defect. Half of the crops of these are cut there.
+        mine: called once in each epoch, at its start; for some good samples, by index, the places (N, 2) as
+            (y, x) of the scaled image that look most like a defect. Half of the crops of these are cut there.
     """
 
     def __init__(
@@ -84,7 +84,8 @@ class CropSampler(Sampler[list[Draw]]):
         weights: Mapping[str, float] = WEIGHTS,
         mine: Callable[[], Mapping[int, NDArray[np.int64]]] | None = None,
     ) -> None:
-        self.mine = mine
+        self._mine, self._mined = mine, -1  # of which epoch the suspects are
+        self._suspects: Mapping[int, NDArray[np.int64]] = {}
         self.weights = sample_weights(samples, weights)
         self.batch, self.size, self.batches, self.seed, self.widths = batch, size, batches, seed, widths
         self.epoch = 0
@@ -105,14 +106,15 @@ class CropSampler(Sampler[list[Draw]]):
         # On several devices each process draws its own crops.
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
         rng = np.random.default_rng([self.seed, self.epoch, rank])
-        suspects = self.mine() if self.mine else {}
+        if self._mine and self._mined != self.epoch:  # the trainer also asks for an iterator just to try it
+            self._suspects, self._mined = self._mine(), self.epoch
         for _ in range(self.batches):
             width = int(rng.choice(list(self.widths), p=list(self.widths.values())))
             count = max(2, self.batch // width**2)
             indices = rng.choice(len(self.weights), size=count, p=self.weights)
             seeds = rng.integers(0, 2**63, size=count)
             yield [
-                Draw(int(i), self.size * width, int(seed), _suspect(suspects.get(int(i)), int(seed)))
+                Draw(int(i), self.size * width, int(seed), _suspect(self._suspects.get(int(i)), int(seed)))
                 for i, seed in zip(indices, seeds, strict=True)
             ]
 
