@@ -30,13 +30,15 @@ from flawsight.learning.tune import tune
 from flawsight.settings import PROJECT_ROOT
 
 SMALL = [
-    "--epochs=2",
+    "--epochs=3",
+    "--stop-after=2",
     "--batches=2",
     "--batch-size=4",
     "--image-size=64",
     "--min-side=96",
     "--precision=32-true",
     "--seed=3",
+    "--workers=1",  # it asks for batches ahead of the trainer, also when a run is resumed
 ]
 CHARTS = {
     "accuracy_curve",

@@ -85,6 +85,12 @@ _console = Console(stderr=True)
 @optgroup.group("Schedule", help="How it learns")
 @optgroup.option("--epochs", type=click.IntRange(1), default=20, help="Most epochs.")
 @optgroup.option(
+    "--stop-after",
+    type=click.IntRange(0),
+    default=0,
+    help="End after so many of them, before the learning rate is down; 0: after all.",
+)
+@optgroup.option(
     "--batches", type=click.IntRange(0), default=200, help="Batches in an epoch; 0: each picture once."
 )
 @optgroup.option("--batch-size", type=click.IntRange(4), default=24, help="Crops in a batch.")

@@ -41,7 +41,8 @@ class TrainConfig:
         image_size: side of a training crop in pixels, a multiple of 32; crops keep the native scale.
         min_side: a picture whose shorter side has fewer pixels is enlarged to them, in serving as well ...
         max_enlargement: ... but no further than so many times; 0 sets no limit.
-        epochs: most epochs; an epoch is ``batches`` batches.
+        epochs: most epochs, over which the learning rate falls; an epoch is ``batches`` batches.
+        stop_after: the run ends after so many of them; 0 for all.
         batches: batches in an epoch; 0 shows each picture once, for whole pictures.
         batch_size: crops in a batch.
         learning_rate: peak of the schedule.
@@ -86,6 +87,7 @@ class TrainConfig:
     min_side: int = 320
     max_enlargement: float = 1.6
     epochs: int = 20
+    stop_after: int = 0
     batches: int = 200
     batch_size: int = 24
     learning_rate: float = 1.5e-3

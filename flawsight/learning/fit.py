@@ -200,7 +200,7 @@ def fit(
     )
     trainer = L.Trainer(
         default_root_dir=folder,
-        max_epochs=config.epochs,
+        max_epochs=min(config.stop_after or config.epochs, config.epochs),
         precision=_precision(config.precision),
         plugins=[WholeCheckpoints()],
         callbacks=[*_callbacks(config), *callbacks],
@@ -216,7 +216,11 @@ def fit(
     )
     if not config.finish:
         _set_history_aside(history)
-        trainer.fit(module, *loaders, ckpt_path=last if config.resume and last.is_file() else None)
+        going_on = config.resume and last.is_file()
+        if going_on:
+            # Workers ask for crops before the trainer tells which epoch it is: they would repeat the first's.
+            sampler.set_epoch(torch.load(last, map_location="cpu", weights_only=True)["epoch"] + 1)
+        trainer.fit(module, *loaders, ckpt_path=last if going_on else None)
         history.touch()  # a run that was complete already logs nothing more
     taken = last.with_name(f"{config.take}.ckpt")
     state = torch.load(taken, map_location="cpu", weights_only=True)["state_dict"]
