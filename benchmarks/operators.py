@@ -1,6 +1,8 @@
 """Which operators of the network the time of a forward pass goes to, by ONNX Runtime's own profile.
 
-PYTHONPATH=. python benchmarks/operators.py [MODEL.onnx]
+    PYTHONPATH=. python benchmarks/operators.py [MODEL.onnx]
+
+One thread, 512 x 512 pixels.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ class _ScoreCam(ScoreCAM):  # type: ignore[misc]  # the package ships no types
         height, width = self.activations_and_grads.activations[0].shape[2:]
         return width, height
 
-    def get_cam_weights(self, input_tensor, target_layer, targets, activations, grads):  # type: ignore[no-untyped-def]
+    def get_cam_weights(self, input_tensor, target_layer, targets, activations, grads):  # type: ignore[no-untyped-def]  # as there
         strongest = np.argsort(-activations.mean(axis=(2, 3))[0])[:SCORE_CHANNELS]
         self.activations_and_grads.release()  # else it keeps the feature map of every masked image, too
         weights = np.zeros(activations.shape[:2], np.float32)
