@@ -89,32 +89,35 @@ def test_killed_again_and_again_under_load_it_keeps_all_it_acknowledged(tiny_mod
 
 
 STOPPED_WRITER = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, "tests")
 from factories import encode, make_inspection, make_pictures
-from flawsight.records import Store, store
+from flawsight.records import Store, links, store
 inspection = make_inspection()
 at = sys.argv[2]
-original = getattr(store, at)
+where = links if at == "append" else store
+original = getattr(where, at)
 def killed(*arguments):
-    if at == "_file_row":
+    if at == "append":
         original(*arguments)
+        while not list(Path(sys.argv[1], "inspections").glob("*/pending")):  # its files are written beside
+            time.sleep(0.01)
     elif at == "_write_folder":
         original(arguments[0], dict(list(arguments[1].items())[:3]))
     os.kill(os.getpid(), signal.SIGKILL)
 it = Store(Path(sys.argv[1]))
 it.add(inspection, encode(inspection.pixels), make_pictures(inspection))
-setattr(store, at, killed)
+setattr(where, at, killed)
 it.add(inspection, encode(inspection.pixels), make_pictures(inspection))
 """
 
 
-@pytest.mark.parametrize("at", ["_write_folder", "_flush_folder", "_file_row"])
+@pytest.mark.parametrize("at", ["_write_folder", "_flush_folder", "append"])
 def test_what_a_kill_cut_off_is_cleared_at_the_next_start_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, at: str
 ) -> None:
-    """Killed while writing files, before the row, and before the row is committed."""
+    """Killed while writing files, before they have their final name, and before the row is committed."""
     command = [sys.executable, "-c", STOPPED_WRITER, str(tmp_path), at]
     killed = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # of ONNX Runtime, the first that is there
 HEAD_KEY = f"{ONNX_KEY}.head"  # ONNX metadata property that holds the head's numbers
 ROOMY = 3 * 640 * 640  # values of an input above which the memory of one pass is given back at once
+SPIN_US = 20  # microseconds that a waiting thread stays awake
 LEAK = 0.01  # slope of the leaky ReLU between the layers of a head, below zero
 Float = NDArray[np.float32]
 
@@ -234,9 +235,9 @@ def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Threads that spin while they wait take the cores from the picture that is being decoded or drawn, also
-    # if they only do so during a run: one client gains a tenth, many lose as much.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads that spin long while they wait take the cores from the picture that is being decoded or drawn;
+    # threads that sleep are late for the next of a pass's many small steps. This bridges the gap between two.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_US))
     options.log_severity_level = 3  # errors only; they are raised anyway
     options.enable_mem_pattern = (
         False  # pictures have many sizes, and a memory plan for each is kept for good

@@ -34,6 +34,7 @@ FORMAT = "flawsight.chain/1"
 GENESIS = "0" * 64  # what the first link follows
 KINDS = ("start", "inspection", "review", "deletion", "pdf", "lot", "golden", "model")
 BATCH = 2_000
+_LAST = select(LinkRow.seq, LinkRow.hash).order_by(LinkRow.seq.desc()).limit(1)
 
 # The columns that a link of this kind covers.
 COVERED = {
@@ -63,7 +64,7 @@ class Head:
 
 def append(session: Session, kind: str, ref: object, content: Mapping[str, Any]) -> Head:
     """Add a link in the transaction of ``session``, which must be a writing one."""
-    seq, previous = session.execute(_last()).one()
+    seq, previous = session.execute(_LAST).one()
     link = _link(seq + 1, datetime.now(UTC), kind, str(ref), content, previous)
     session.execute(insert(LinkRow), [link])
     return Head(link["seq"], link["hash"])
@@ -157,7 +158,7 @@ def adopt_models(connection: Connection) -> None:
     known = set(connection.scalars(kept))
     for row in _walk(connection, ModelChangeRow, "id", names):
         if str(row.id) not in known:
-            seq, previous = connection.execute(_last()).one()
+            seq, previous = connection.execute(_LAST).one()
             link = _link(seq + 1, datetime.now(UTC), "model", str(row.id), model_content(row), previous)
             connection.execute(insert(LinkRow), [link])
 
@@ -185,10 +186,6 @@ def _walk(connection: Connection, table: Any, key: str, names: Iterable[str]) ->
         yield from rows
         last = getattr(rows[-1], key)
         rows = connection.execute(select(*columns).where(column > last).order_by(column).limit(BATCH)).all()
-
-
-def _last() -> Any:
-    return select(LinkRow.seq, LinkRow.hash).order_by(LinkRow.seq.desc()).limit(1)
 
 
 def _link(

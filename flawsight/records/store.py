@@ -7,9 +7,9 @@
         ├── <id>/                upload.bin, original.png, heatmap.png, ...
         └── <id>.writing/        an inspection on its way in
 
-Files first, row last: they are written and flushed under ``<id>.writing``, renamed to ``<id>``, and
-only then is the row committed. What was acknowledged is therefore always whole; what a crash cut off
-still carries its ``pending`` mark and is cleared away at the next start.
+Files first, row last: they are written and flushed under ``<id>.writing`` and renamed to ``<id>`` while
+the row is being made, and only then is the row committed. What was acknowledged is therefore always
+whole; what a crash cut off still carries its ``pending`` mark and is cleared away at the next start.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -40,7 +41,7 @@ from sqlalchemy.orm import Session
 from flawsight.errors import NotFound, RecordError
 from flawsight.inspection.result import Inspection
 from flawsight.records import links
-from flawsight.records.catalogue import catalogue_row, microseconds
+from flawsight.records.catalogue import catalogue_row, microseconds, moment
 from flawsight.records.membership import join_lot
 from flawsight.records.record import CONTEXT, PICTURES, Record, picture_hashes, seal
 from flawsight.records.tables import CatalogueRow, InspectionRow, NumberRow
@@ -54,7 +55,14 @@ ORPHAN_AGE_S = 600.0  # younger leftovers may be of another process that is stil
 RECENT = 1000  # newest inspections whose mark may have outlived a crash
 LISTED = 20  # lost inspections that the log names
 BUSY_TIMEOUT_S = 30.0
+FILING = ThreadPoolExecutor(2, thread_name_prefix="filing")  # threads that wait for the disk
 _ID = re.compile(r"[0-9a-f]{32}")
+_COUNTING = (
+    insert(NumberRow)
+    .on_conflict_do_update(index_elements=["year"], set_={"last": NumberRow.last + 1})
+    .returning(NumberRow.last)
+)
+_LATEST = select(func.max(CatalogueRow.at))
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
@@ -114,19 +122,19 @@ class Store:
         data = inspection.to_dict()
         if known := {key: value for key, value in (context or {}).items() if value}:
             data["context"] = known
-        hashes = picture_hashes(pictures)
         with self._errors("write"):
+            # The disk is waited for while the row is being made.
+            filing = FILING.submit(_file_folder, files, writing, final)
             try:
-                _write_folder(writing, files)
-                writing.rename(final)
-                _flush_folder(self.folder)
+                hashes = picture_hashes(pictures)
                 with self._session(write=True) as session:
-                    row = _file_row(session, record_id, data, names, hashes)
+                    row = self._file_row(session, record_id, data, names, hashes)
                     seals = {UPLOAD_NAME: hashlib.sha256(upload).hexdigest(), **hashes}
                     links.append(session, "inspection", row.id, links.inspection_content(row, seals))
                     record = self.record(row)
-                    self._doubt_clock(session, record.created_at)
+                    filing.result()  # nothing is committed before its files are safe
             except BaseException:
+                wait([filing])
                 for leftover in (writing, final):
                     shutil.rmtree(leftover, ignore_errors=True)
                 raise
@@ -188,10 +196,50 @@ class Store:
             record_sha256=row.record_sha256,
         )
 
-    def _doubt_clock(self, session: Session, now: datetime) -> None:
+    def _file_row(
+        self,
+        session: Session,
+        record_id: str,
+        data: dict[str, Any],
+        names: dict[str, str],
+        hashes: dict[str, str],
+    ) -> InspectionRow:
+        """Give the next number and insert the row. The date is taken under the lock: numbers follow time."""
+        created_at = datetime.now(UTC)
+        running = session.scalar(_COUNTING, {"year": created_at.year, "last": 1})
+        number = f"INSP-{created_at.year}-{running:06d}"
+        row = InspectionRow(
+            id=record_id,
+            number=number,
+            created_at=created_at,
+            verdict=data["verdict"],
+            predicted_class=data["predicted_class"],
+            image_sha256=data["image"]["sha256"],
+            data=data,
+            pictures=names,
+            record_sha256=seal(data, number, created_at, hashes),
+        )
+        session.add(row)
+        session.flush()
+        session.add(catalogue_row(row, self._free_moment(session, created_at)))
+        join_lot(session, row)
+        session.flush()
+        return row
+
+    def _free_moment(self, session: Session, created_at: datetime) -> int:
+        """``created_at`` in microseconds since 1970, or the next that no other inspection has."""
+        at = microseconds(created_at)
+        latest = session.scalar(_LATEST)
+        if latest is None or latest < at:
+            return at
+        self._doubt_clock(created_at, moment(latest))
+        while session.scalar(select(CatalogueRow.at).where(CatalogueRow.at == at)):
+            at += 1
+        return at
+
+    def _doubt_clock(self, now: datetime, latest: datetime) -> None:
         """Say once that the clock must have been set back: the order of numbers is right all the same."""
-        latest = session.scalar(select(func.max(InspectionRow.created_at)))
-        if latest and latest > now and not self._clock_doubted:
+        if latest > now and not self._clock_doubted:
             self._clock_doubted = True
             log.warning(
                 "The clock of this computer says %s, but an inspection was filed at %s. Set the clock right; "
@@ -283,44 +331,15 @@ class _WritersLock:
         return True
 
 
-def _file_row(
-    session: Session, record_id: str, data: dict[str, Any], names: dict[str, str], hashes: dict[str, str]
-) -> InspectionRow:
-    """Give the next number and insert the row. The date is taken under the lock: numbers follow time."""
-    created_at = datetime.now(UTC)
-    counting = insert(NumberRow).values(year=created_at.year, last=1)
-    counting = counting.on_conflict_do_update(index_elements=["year"], set_={"last": NumberRow.last + 1})
-    running = session.scalar(counting.returning(NumberRow.last))
-    number = f"INSP-{created_at.year}-{running:06d}"
-    row = InspectionRow(
-        id=record_id,
-        number=number,
-        created_at=created_at,
-        verdict=data["verdict"],
-        predicted_class=data["predicted_class"],
-        image_sha256=data["image"]["sha256"],
-        data=data,
-        pictures=names,
-        record_sha256=seal(data, number, created_at, hashes),
-    )
-    session.add(row)
-    session.flush()
-    session.add(catalogue_row(row, _free_moment(session, created_at)))
-    join_lot(session, row)
-    session.flush()
-    return row
-
-
-def _free_moment(session: Session, created_at: datetime) -> int:
-    """``created_at`` in microseconds since 1970, or the next that no other inspection has."""
-    at = microseconds(created_at)
-    while session.scalar(select(CatalogueRow.at).where(CatalogueRow.at == at)):
-        at += 1
-    return at
-
-
 def _suffix(content: bytes) -> str:
     return next((suffix for magic, suffix in _SUFFIXES.items() if content.startswith(magic)), ".bin")
+
+
+def _file_folder(files: Mapping[str, bytes], writing: Path, final: Path) -> None:
+    """The folder ``final`` with ``files``, whole and safe on the disk, by way of ``writing``."""
+    _write_folder(writing, files)
+    writing.rename(final)
+    _flush_folder(final.parent)
 
 
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
