@@ -25,6 +25,7 @@ from flawsight.learning.calibrate import (
     choose_temperature,
     read_samples,
 )
+from flawsight.learning.maps import compare_maps
 from flawsight.learning.poolings import compare_poolings, log_sum_exp
 from flawsight.metadata import Decision
 from flawsight.preprocessing import Placement
@@ -184,6 +185,24 @@ def test_a_small_defect_is_lost_in_the_mean_but_not_among_the_top_cells() -> Non
     found = {row["way"]: row["datasets"]["Magnetic Tile"]["balanced_accuracy"] for row in rows}
     assert found["mean"] == 0.5
     assert found["top 2 cells"] == found["log-sum-exp, sharpness 5"] == 1
+
+
+def test_a_flaw_that_two_kinds_share_is_found_by_the_map_of_all_defects() -> None:
+    """Half a flaw looks like one kind, the other half like another: no map of one kind shows all of it."""
+    scores = np.zeros((3, 8, 8), np.float32)
+    scores[0] = 6
+    scores[1, 2:6, 2:4] = scores[2, 2:6, 4:6] = 14
+    sample = Sample(
+        Path("x.png"), "MT_Crack", "Magnetic Tile", "g", boxes=(LabelledBox(32, 32, 96, 96, "MT_Crack"),)
+    )
+    placement = Placement((128, 128), (128, 128), (128, 128))
+    reading = Reading(sample, scores.mean((1, 2)), scores, scores, np.zeros(2, np.float32), placement)
+    rows = compare_maps([reading, flawed("MT_Free", 0)], METADATA)
+    found = {row["way"]: row["datasets"]["Magnetic Tile"] for row in rows}
+    one, every = found["the most probable defect"], found["all defects together"]
+    assert one["n"] == every["n"] == 1
+    assert one["pointing_game"] == every["pointing_game"] == 1
+    assert one["max_box_acc_v2"] < 0.7 and every["max_box_acc_v2"] == 1
 
 
 def test_so_few_cells_decide_that_the_smallest_defect_is_not_outvoted() -> None:

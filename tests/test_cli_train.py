@@ -339,18 +339,16 @@ def test_the_same_weights_are_read_in_every_way(
         "224 × 224",
     ):
         assert way in result.output
-    asked = [
-        "benchmark",
-        "poolings",
-        "--data",
-        str(data),
-        "--model",
-        str(resumed / "best_model_unified.onnx"),
-    ]
-    result = CliRunner().invoke(main, asked)
-    assert result.exit_code == 0, result.output
-    for way in ("mean", "log-sum-exp, sharpness 5", "top 12 cells"):
-        assert way in result.output
+    model = resumed / "best_model_unified.onnx"
+    for command, ways in {
+        "poolings": ("mean", "log-sum-exp, sharpness 5", "top 12 cells"),
+        "maps": ("the most probable defect", "all defects together"),
+    }.items():
+        asked = ["benchmark", command, "--data", str(data), "--model", str(model)]
+        result = CliRunner().invoke(main, asked)
+        assert result.exit_code == 0, result.output
+        for way in ways:
+            assert way in result.output
 
 
 def test_classes_the_model_does_not_know_are_named(resumed: Path, tmp_path: Path) -> None:

@@ -216,9 +216,14 @@ def test_where_no_box_is_the_page_says_where_to_look_and_how_strong_it_is(app: F
     words = text_of(app.test_client().get(stored(app, replace(inspection, boxes=(), heatmap=heat))).text)
     assert "Look at the heat map, first at x 90, y 70." in words
     assert "What speaks for “Crack”, most at x 90, y 70: there, the model gives it 28.1 %." in words
-    nothing = replace(heat, values=np.zeros_like(heat.values), peak_score=0.0)
+    of_all = replace(heat, method="defect-map")
+    words = text_of(app.test_client().get(stored(app, replace(inspection, boxes=(), heatmap=of_all))).text)
+    assert "speaks for a defect of any kind, most at x 90, y 70: there, the model gives it 28.1 %." in words
+    assert "Any defect, as inspected" in words
+    nothing = replace(of_all, values=np.zeros_like(heat.values), peak_score=0.0)
     words = text_of(app.test_client().get(stored(app, replace(inspection, boxes=(), heatmap=nothing))).text)
     assert "Look at the heat map" not in words and "Look at the whole part." in words
+    assert "Nothing in the picture speaks for a defect." in words
 
 
 def test_a_class_that_no_file_describes_is_shown_all_the_same(app: Flask) -> None:

@@ -22,6 +22,7 @@ from flawsight.learning.calibrate import read_samples
 from flawsight.learning.card import cell
 from flawsight.learning.evaluate import inspect_samples
 from flawsight.learning.fit import real_samples
+from flawsight.learning.maps import compare_maps
 from flawsight.learning.poolings import compare_poolings
 from flawsight.learning.scales import compare_scales
 from flawsight.learning.train import RESULTS, measure
@@ -105,6 +106,23 @@ def poolings(data: tuple[Path, ...], model: Path | None) -> None:
             figures = (found.get("average_precision"), found["balanced_accuracy"], row["ece"], row["nll"])
             table.add_row(row["way"], name, *("–" if f is None else f"{f:.3f}" for f in figures))
     Console(width=140).print(table)
+
+
+@benchmark.command()
+@click.option("--data", type=_folder, multiple=True, required=True, help="Data folder; may be repeated.")
+@click.option("--model", type=_file, help="Model file; default: the shipped one.")
+def maps(data: tuple[Path, ...], model: Path | None) -> None:
+    """Find the flaw by the map of the most probable defect and by that of all, on validation parts."""
+    engine = load_engine(model or load_settings().model)
+    samples = real_samples(divide_again(data, engine.metadata).split("val"))
+    table = Table(title="Validation parts whose flaw has a place, the same weights")
+    for name in ("map", "data", "parts", "pointing game", "MaxBoxAccV2"):
+        table.add_column(name)
+    for row in compare_maps(read_samples(engine, samples), engine.metadata):
+        for name, found in row["datasets"].items():
+            figures = (f"{found[key]:.3f}" for key in ("pointing_game", "max_box_acc_v2"))
+            table.add_row(row["way"], name, str(found["n"]), *figures)
+    Console(width=120).print(table)
 
 
 def _numbers(measured: dict[str, Any]) -> Iterator[tuple[str, float]]:

@@ -25,6 +25,7 @@ from flawsight.inspection.result import Box, Heatmap
 from flawsight.metadata import Decision
 from flawsight.preprocessing import Placement
 
+DEFECT_MAP = "defect-map"
 CLASS_MAP = "class-map"
 CAM = "cam"
 # Methods of the grad-cam package, by key; ``learning.cams`` runs them.
@@ -36,7 +37,13 @@ GRAD_CAM_METHODS = {
     "score-cam": "Score-CAM (32 strongest channels)",
 }
 OUTLINE = 0.5  # of a class that ``Decision.box_outline`` does not name
-TITLES = {CLASS_MAP: "Class map", CAM: "Class activation map (CAM)", **GRAD_CAM_METHODS}
+PROBABILITIES = (DEFECT_MAP, CLASS_MAP)  # the methods whose scores are probabilities
+TITLES = {
+    DEFECT_MAP: "Defect map",
+    CLASS_MAP: "Class map",
+    CAM: "Class activation map (CAM)",
+    **GRAD_CAM_METHODS,
+}
 
 
 def class_map(features: Float, head: Head) -> Float:

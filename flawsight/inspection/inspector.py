@@ -115,7 +115,7 @@ class Inspector:
         cells = explain.cell_probabilities(scores)
         # The most probable defect is explained, also on a good part: there the evidence is weak.
         explained = next((one for one in probabilities if one in metadata.defects), ranked[0][0])
-        heatmap = self._heatmap(cells, features, explained, placement)
+        heatmap = self._defect_map(cells, features, explained, placement)
         boxes = self._boxes(cells, judgement, placement)
         clock.lap("explain")
         height, width = image.shape[:2]
@@ -195,6 +195,18 @@ class Inspector:
             confidence=probabilities[likest],
             reason=why,
         )
+
+    def _defect_map(self, cells: Float, features: Float, class_id: str, placement: Placement) -> Heatmap:
+        """Where a defect of any kind is likely; ``class_id`` is the likeliest kind.
+
+        Kinds share a place, and a board has several: one class alone shows less of where to look. A model
+        that does not decide by its cells shows the evidence for ``class_id``.
+        """
+        metadata = self.metadata
+        if metadata.decision.pooling != "top_cells" or not metadata.defects:
+            return self._heatmap(cells, features, class_id, placement)
+        evidence = cells[np.isin(metadata.classes, metadata.defects)].sum(axis=0)
+        return explain.heatmap(evidence, class_id, explain.DEFECT_MAP, placement, metadata.stride)
 
     def _heatmap(self, cells: Float, features: Float, class_id: str, placement: Placement) -> Heatmap:
         """Evidence for ``class_id``.

@@ -44,7 +44,8 @@ class Heatmap:
     """Why: the evidence for ``class_id`` over the original image. An explanation, not a measurement.
 
     Attributes:
-        class_id: the class that is explained.
+        class_id: the class that is explained; of a ``defect-map``, which is of all defects together, the
+            most probable defect.
         values: float32 (H, W) in [0, 1], original pixels; the map over its own maximum.
         peak: (x, y) of the maximum, original pixels.
         peak_score: the raw score at the peak, before scaling to [0, 1]; 0 for an empty map.

@@ -7,7 +7,7 @@ from typing import Any
 
 from flawsight.i18n import gettext as _
 from flawsight.i18n import marked, ngettext, percent
-from flawsight.inspection.explain import CLASS_MAP
+from flawsight.inspection.explain import DEFECT_MAP, PROBABILITIES
 from flawsight.inspection.words import identifies, product_of, times_as_far
 from flawsight.records.reviews import DISPOSITIONS, VERDICTS, Review
 from flawsight.reporting.finding import Finding, Kind, Mark
@@ -137,10 +137,20 @@ def heat_words(data: Mapping[str, Any]) -> str:
         return _("Faint traces at most: nothing speaks clearly for a defect.")
     heat = data["heatmap"]
     x, y = heat["peak"]
+    if heat["method"] == DEFECT_MAP:
+        if heat["peak_score"] <= 0:
+            return _("Nothing in the picture speaks for a defect.")
+        return _(
+            "What speaks for a defect of any kind, most at x %(x)s, y %(y)s: there, the model gives it "
+            "%(score)s. An explanation, not a measurement.",
+            score=percent(heat["peak_score"]),
+            x=x,
+            y=y,
+        )
     values = {"title": describe(heat["class"]).title, "x": x, "y": y}
     if heat["peak_score"] <= 0:
         return _("Nothing in the picture speaks for “%(title)s”.", **values)
-    if heat["method"] != CLASS_MAP:  # others have scores that are no probabilities
+    if heat["method"] not in PROBABILITIES:  # others have scores that are no probabilities
         return _(
             "What speaks for “%(title)s”, most at x %(x)s, y %(y)s. An explanation, not a measurement.",
             **values,
@@ -153,11 +163,17 @@ def heat_words(data: Mapping[str, Any]) -> str:
     )
 
 
-def heat_title(data: Mapping[str, Any]) -> str:
-    """The class that the heat map explains, with its score at the peak where that is a probability."""
+def heat_subject(data: Mapping[str, Any]) -> str:
+    """What the heat map explains: one class, or all defects together."""
     heat = data["heatmap"]
-    title = describe(heat["class"]).title
-    if heat["method"] != CLASS_MAP or heat["peak_score"] <= 0:
+    return _("Any defect") if heat["method"] == DEFECT_MAP else describe(heat["class"]).title
+
+
+def heat_title(data: Mapping[str, Any]) -> str:
+    """What the heat map explains, with its score at the peak where that is a probability."""
+    heat = data["heatmap"]
+    title = heat_subject(data)
+    if heat["method"] not in PROBABILITIES or heat["peak_score"] <= 0:
         return title
     return _("%(title)s (at its peak %(score)s)", title=title, score=percent(heat["peak_score"]))
 

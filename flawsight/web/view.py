@@ -22,6 +22,7 @@ from flawsight.reporting.words import (
     decided_headline,
     decided_words,
     far_words,
+    heat_subject,
     heat_words,
     kept_words,
     kinds_words,
@@ -224,6 +225,7 @@ class ResultView(Summary):
     thresholds_text: str
     classes: list[SimpleNamespace]
     explained: ClassInfo
+    explained_title: str
     heat_text: str
     pictures: list[SimpleNamespace]
     boxes: list[SimpleNamespace]
@@ -270,6 +272,7 @@ class ResultView(Summary):
                 for class_id, probability in sorted(data["probabilities"].items(), key=lambda pair: -pair[1])
             ],
             explained=describe(data["heatmap"]["class"]),
+            explained_title=heat_subject(data),
             heat_text=heat_words(data),
             pictures=_pictures(data),
             boxes=boxes,
@@ -320,7 +323,7 @@ def _thresholds_text(thresholds: dict[str, float]) -> str:
 def _pictures(data: dict[str, Any]) -> list[SimpleNamespace]:
     name, count, named = data["image"]["name"], len(data["boxes"]), identifies(data)
     good = data["verdict"] == "accept" and not named
-    explained = describe(data["heatmap"]["class"]).title
+    explained = heat_subject(data)
     said = [
         ("original", _("Original"), _("The photo %(name)s", name=name), _("As inspected, turned upright.")),
         (
