@@ -16,6 +16,7 @@ from flawsight.inspection.decide import answer, calibrated
 from flawsight.inspection.operating import Costs, choose_thresholds
 from flawsight.inspection.tiny import METADATA, TinyEngine
 from flawsight.learning.calibrate import (
+    CELLS,
     Reading,
     answers,
     calibrate,
@@ -203,6 +204,16 @@ def test_a_flaw_that_two_kinds_share_is_found_by_the_map_of_all_defects() -> Non
     assert one["n"] == every["n"] == 1
     assert one["pointing_game"] == every["pointing_game"] == 1
     assert one["max_box_acc_v2"] < 0.7 and every["max_box_acc_v2"] == 1
+
+
+def test_of_the_numbers_of_cells_that_tell_equally_well_the_middle_one_is_taken() -> None:
+    """Not the fewest: one cell alone is decided by any speck."""
+    readings = [flawed("MT_Free", 0), flawed("MT_Crack", 20)]
+    labels = np.array([METADATA.classes.index(r.sample.class_id) for r in readings])
+    assert (
+        choose_cells(readings, labels, METADATA, Decision(pooling="top_cells")).cells
+        == CELLS[len(CELLS) // 2]
+    )
 
 
 def test_so_few_cells_decide_that_the_smallest_defect_is_not_outvoted() -> None:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from flawsight.data.adapters import find_samples
-from flawsight.data.augment import NO_AUGMENTATION, Augmentation, apply_symmetry, distort_values
+from flawsight.data.augment import NO_AUGMENTATION, Augmentation, apply_symmetry, bend, distort_values
 from flawsight.data.crops import (
     IGNORE,
     CropDataset,
@@ -214,6 +214,35 @@ def test_images_and_labels_turn_together() -> None:
     for image, marks in turned:
         assert np.array_equal(image[..., 0] > 0, marks > 0)
     assert len({marks.tobytes() for _, marks in turned}) == 8
+
+
+def test_a_bent_flaw_has_another_shape_and_its_labels_go_with_it() -> None:
+    values, labels = np.zeros((192, 192, 3), np.float32), np.full((192, 192), FREE, np.int16)
+    values[80:110, 60:130], labels[80:110, 60:130] = 1, CRACK
+    shapes = set()
+    for seed in range(12):
+        image, marks = bend(values, labels, np.random.default_rng(seed), IGNORE)
+        known = marks != IGNORE
+        assert known.mean() > 0.6
+        # The values are interpolated at the edge of the flaw, the labels are not.
+        assert ((image[..., 0] > 0.5) == (marks == CRACK))[known].mean() > 0.995
+        rows, columns = np.nonzero(marks == CRACK)
+        shapes.add((np.ptp(rows), np.ptp(columns)))
+    assert len(shapes) > 9 and (29, 69) not in shapes
+
+
+def test_boards_keep_their_artwork_straight(tmp_path: Path, cracked: Sample, good: Sample) -> None:
+    board = np.zeros((640, 640, 3), np.uint8)
+    board[:, 320:] = 255
+    part = Sample(write(tmp_path / "1_test.png", board), "PCB_Free", "DeepPCB", "g")
+    always = replace(NO_AUGMENTATION, bend=1.0)
+    straight = crops(part, cracked, good, how=always)
+    for seed in range(8):
+        image = draw(straight, size=640, seed=seed)["image"][0]
+        edges = (image[:, 1:] != image[:, :-1]).sum() + (image[1:] != image[:-1]).sum()
+        assert edges == 640
+    bent = [draw(crops(good, cracked, how=how), size=160)["image"] for how in (NO_AUGMENTATION, always)]
+    assert not torch.equal(*bent)
 
 
 def test_the_rim_of_a_good_part_is_seen_as_often_as_flaws_at_the_rim_need(

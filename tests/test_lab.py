@@ -27,10 +27,12 @@ from flawsight.inspection.engines import load_engine
 from flawsight.inspection.identify import identify
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.operating import Costs
+from flawsight.inspection.tiny import METADATA
 from flawsight.learning.backbones import build
 from flawsight.learning.card import training_command
 from flawsight.learning.config import Phase, TrainConfig
-from flawsight.learning.fit import StopInLastPhase, _averaged, _settle_run_folder, fit
+from flawsight.learning.export import save_torch
+from flawsight.learning.fit import StopInLastPhase, _averaged, _settle_run_folder, _weights_like, fit
 from flawsight.learning.lab import sweep
 from flawsight.learning.phases import learning_rate, let_learn, phase_at
 from flawsight.learning.presets import SHIPPED, fine_tuning, load_preset
@@ -399,9 +401,25 @@ def test_to_keep_a_start_that_there_was_not_is_refused_before_training(
         fit(TrainConfig(data=(castings,), out=tmp_path, keep_start=0.4, implants=0))
 
 
-def test_weights_are_averaged_with_those_the_run_began_with(tmp_path: Path) -> None:
+def test_weights_are_averaged_with_those_the_run_began_with() -> None:
     trained = {"weight": torch.tensor([1.0, 2.0]), "seen": torch.tensor(7)}
-    torch.save({"weight": torch.tensor([5.0, 2.0]), "seen": torch.tensor(3)}, tmp_path / "start.ckpt")
-    mixed = _averaged(trained, tmp_path / "start.ckpt", 0.25)
+    begun = {"weight": torch.tensor([5.0, 2.0]), "seen": torch.tensor(3)}
+    mixed = _averaged(trained, begun, 0.25)
     assert (mixed["weight"].tolist(), int(mixed["seen"])) == ([2.0, 2.0], 7)
-    assert _averaged(trained, tmp_path / "start.ckpt", 0.0) is trained
+
+
+def test_only_a_model_of_the_same_network_and_classes_is_averaged_with(tmp_path: Path) -> None:
+    net, meta = build("compact", 3, 16), replace(METADATA, backbone="compact")
+    for name, of, described in (
+        ("same", build("compact", 3, 16), meta),
+        ("classes", build("compact", 3, 16), replace(meta, classes=meta.classes[::-1])),
+        ("head", build("compact", 3, 16, "linear"), meta),
+    ):
+        save_torch(of, described, tmp_path / f"{name}.pth")
+    weights = _weights_like(net, meta.classes, tmp_path / "same.pth")
+    assert weights.keys() == net.state_dict().keys()
+    for name in ("classes", "head"):
+        with pytest.raises(FlawsightError, match="another network than this run's, or tells other classes"):
+            _weights_like(net, meta.classes, tmp_path / f"{name}.pth")
+    with pytest.raises(FlawsightError, match=r"no model at .*missing\.pth"):
+        _weights_like(net, meta.classes, tmp_path / "missing.pth")

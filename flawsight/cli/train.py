@@ -82,6 +82,11 @@ _console = Console(stderr=True)
     default=0.0,
     help="Share of the weights begun with in those that are left; needs --weights.",
 )
+@optgroup.option(
+    "--average-with",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Leave the mean of these weights and those of this model, of a run that began as this one did.",
+)
 @optgroup.group("Schedule", help="How it learns")
 @optgroup.option("--epochs", type=click.IntRange(1), default=20, help="Most epochs.")
 @optgroup.option(

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
-from flawsight.data.augment import Augmentation, apply_symmetry, distort_values
+from flawsight.data.augment import Augmentation, apply_symmetry, bend, distort_values
 from flawsight.data.samples import GENERATED, IMPLANTED, Sample, family
 from flawsight.imaging import read_image
 from flawsight.metadata import Preprocessing
@@ -41,6 +41,7 @@ WEIGHTS = {
     "DeepPCB": 1.4,
     "DAGM": 0.45,
 }
+BENT = ("Magnetic Tile",)  # families whose parts have no artwork: a bent track would be a fault
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,8 @@ class CropDataset(Dataset[dict[str, torch.Tensor]]):
         if rng.random() < self.augmentation.own_statistics:
             mean, deviation = float(crop.mean()), max(float(crop.std()), self.pre.min_std)
         values = (crop.astype(np.float32) - np.float32(mean)) / np.float32(deviation)
+        if family(sample.dataset) in BENT and rng.random() < self.augmentation.bend:
+            values, labels = bend(values, labels, rng, IGNORE)
         values, labels = apply_symmetry(values, labels, rng)
         values, labels = distort_values(values, labels, self.augmentation, rng, IGNORE)
 

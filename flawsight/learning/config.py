@@ -25,7 +25,8 @@ class Phase:
 
 
 # Settings that may be chosen when training is over: ``finish`` takes other values of them.
-AFTERWARDS = ("min_side", "max_enlargement", "take", "keep_start")
+AFTERWARDS = ("min_side", "max_enlargement", "take", "keep_start", "average_with")
+LATER = ("stop_after",)  # and this one when a run is resumed: it goes on for longer
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class TrainConfig:
         take: weights of the ``best`` epoch by validation score, or of the ``last`` one.
         keep_start: share of the weights that the run began with in those that it leaves; averages of both are
             often better than either (Wortsman et al., arXiv 2109.01903).
+        average_with: model of another run that began with the same weights; what is left is the mean of both
+            (Wortsman et al., "Model soups", arXiv 2203.05482).
         map_loss: weight of the per-cell loss beside the image's own.
         mining: whether each epoch looks more often where good parts looked defective at its start.
         label_smoothing: share of each target that is spread over all classes.
@@ -100,6 +103,7 @@ class TrainConfig:
     weights: Path | None = None
     take: str = "best"
     keep_start: float = 0.0
+    average_with: Path | None = None
     map_loss: float = 1.0
     mining: bool = True
     label_smoothing: float = 0.0
@@ -130,6 +134,7 @@ class TrainConfig:
         values = asdict(self)
         values["data"] = [path.name for path in self.data]
         values["weights"] = self.weights.name if self.weights else None
+        values["average_with"] = self.average_with.name if self.average_with else None
         values["preset"] = Path(self.preset).stem
         del values["out"], values["resume"], values["finish"]
         return values

@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import islice
@@ -33,8 +33,10 @@ from flawsight.data.splits import SPLITS, Manifest, into_folds, make_manifest
 from flawsight.data.whole import WholeDataset, one_by_one
 from flawsight.errors import DataError, FlawsightError
 from flawsight.imaging import read_image
+from flawsight.inspection.engines import load_engine
+from flawsight.inspection.torch_engine import TorchEngine
 from flawsight.learning.backbones import CamNet, build, check_name, load_imagenet, load_lite0, load_weights
-from flawsight.learning.config import AFTERWARDS, TrainConfig
+from flawsight.learning.config import AFTERWARDS, LATER, TrainConfig
 from flawsight.learning.mining import suspects
 from flawsight.learning.module import Classifier, averaging
 from flawsight.learning.phases import last_begin
@@ -176,6 +178,7 @@ def fit(
         torch.save(net.state_dict(), start)
     if config.keep_start and not start.is_file():  # say so before hours of training
         raise FlawsightError("--keep-start needs a run that began with --weights.")
+    other = _weights_like(net, metadata.classes, config.average_with) if config.average_with else None
     if config.implants and not config.finish:
         train = train + implant(train, folder / "implants", config.seed, config.implants, log.info)
 
@@ -225,16 +228,37 @@ def fit(
     taken = last.with_name(f"{config.take}.ckpt")
     state = torch.load(taken, map_location="cpu", weights_only=True)["state_dict"]
     net_state = {k.removeprefix("net."): v for k, v in state.items() if k.startswith("net.")}
-    return FitResult(_averaged(net_state, start, config.keep_start), metadata, manifest, history)
+    if config.keep_start:
+        begun = torch.load(start, map_location="cpu", weights_only=True)
+        net_state = _averaged(net_state, begun, config.keep_start)
+    if other:
+        net_state = _averaged(net_state, other, 0.5)
+    return FitResult(net_state, metadata, manifest, history)
 
 
-def _averaged(trained: dict[str, torch.Tensor], start: Path, share: float) -> dict[str, torch.Tensor]:
-    """``trained`` with ``share`` of the weights in the file ``start``."""
-    if not share:
-        return trained
-    begun = torch.load(start, map_location="cpu", weights_only=True)
+def _weights_like(net: CamNet, classes: tuple[str, ...], path: Path) -> Mapping[str, torch.Tensor]:
+    """The weights of the torch model ``path``, which is built as ``net`` and tells the same classes.
+
+    Raises:
+        ModelError: it cannot be read.
+        FlawsightError: it is another network, or has other classes.
+    """
+    model = load_engine(path)
+    if not isinstance(model, TorchEngine):
+        raise FlawsightError(f"{path} is no torch model. Name a .pth that training.py left.")
+    weights, own = model.network.state_dict(), net.state_dict()
+    shapes = [{name: values.shape for name, values in one.items()} for one in (weights, own)]
+    if shapes[0] != shapes[1] or model.metadata.classes != classes:
+        raise FlawsightError(f"{path} is another network than this run's, or tells other classes.")
+    return weights
+
+
+def _averaged(
+    trained: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor], share: float
+) -> dict[str, torch.Tensor]:
+    """``trained`` with ``share`` of the weights of ``other``."""
     return {
-        name: torch.lerp(values, begun[name], share) if values.is_floating_point() else values
+        name: torch.lerp(values, other[name], share) if values.is_floating_point() else values
         for name, values in trained.items()
     }
 
@@ -307,14 +331,16 @@ def _settle_run_folder(config: TrainConfig, manifest: Manifest, last: Path) -> N
         before = defaults | written
         now = json.loads(json.dumps(described))  # lists for tuples, as in the file
         changed = sorted(k for k in now if json.loads(json.dumps(before.get(k))) != now[k])
-        afterwards = {k: now[k] for k in changed if config.finish and k in AFTERWARDS}
-        if refused := [k for k in changed if k not in afterwards]:
+        free = AFTERWARDS if config.finish else LATER
+        if refused := [k for k in changed if k not in free]:
             raise FlawsightError(
                 f"Run {config.run_name!r} was started with other values of: {', '.join(refused)}. Resume it "
                 "with the same flags and data, or choose a new --run-name."
             )
-        if config.finish:
-            write_text(settings, json.dumps({**written, "finish": afterwards}, indent=1))
+        chosen = {k: now[k] for k in changed}
+        write_text(
+            settings, json.dumps({**written, **({"finish": chosen} if config.finish else chosen)}, indent=1)
+        )
         return
     if config.resume:
         log.info("Run %s has no checkpoint yet, so it starts from the beginning.", config.run_name)
