@@ -18,7 +18,7 @@ from flawsight.errors import FlawsightError
 from flawsight.inspection.engines import load_engine
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.torch_engine import TorchEngine
-from flawsight.learning.calibrate import read_samples
+from flawsight.learning.calibrate import Reading, read_samples
 from flawsight.learning.card import cell
 from flawsight.learning.evaluate import inspect_samples
 from flawsight.learning.fit import real_samples
@@ -26,6 +26,7 @@ from flawsight.learning.maps import compare_maps
 from flawsight.learning.poolings import compare_poolings
 from flawsight.learning.scales import compare_scales
 from flawsight.learning.train import RESULTS, measure
+from flawsight.metadata import ModelMetadata
 from flawsight.settings import PROJECT_ROOT, load_settings
 
 TOLERANCE = 0.005  # other processors round otherwise
@@ -95,13 +96,11 @@ def scales(data: tuple[Path, ...], model: Path) -> None:
 @click.option("--model", type=_file, help="Model file; default: the shipped one.")
 def poolings(data: tuple[Path, ...], model: Path | None) -> None:
     """Turn cells into answers by mean, log-sum-exp and the most suspicious cells, on validation parts."""
-    engine = load_engine(model or load_settings().model)
-    samples = real_samples(divide_again(data, engine.metadata).split("val"))
-    rows = compare_poolings(read_samples(engine, samples), engine.metadata)
-    table = Table(title=f"{len(samples)} validation samples, the same weights")
+    readings, meta = _validation(data, model)
+    table = Table(title=f"{len(readings)} validation samples, the same weights")
     for name in ("way", "data", "defect AP", "balanced accuracy", "ECE of all", "NLL of all"):
         table.add_column(name)
-    for row in rows:
+    for row in compare_poolings(readings, meta):
         for name, found in row["datasets"].items():
             figures = (found.get("average_precision"), found["balanced_accuracy"], row["ece"], row["nll"])
             table.add_row(row["way"], name, *("–" if f is None else f"{f:.3f}" for f in figures))
@@ -113,16 +112,21 @@ def poolings(data: tuple[Path, ...], model: Path | None) -> None:
 @click.option("--model", type=_file, help="Model file; default: the shipped one.")
 def maps(data: tuple[Path, ...], model: Path | None) -> None:
     """Find the flaw by the map of the most probable defect and by that of all, on validation parts."""
-    engine = load_engine(model or load_settings().model)
-    samples = real_samples(divide_again(data, engine.metadata).split("val"))
     table = Table(title="Validation parts whose flaw has a place, the same weights")
     for name in ("map", "data", "parts", "pointing game", "MaxBoxAccV2"):
         table.add_column(name)
-    for row in compare_maps(read_samples(engine, samples), engine.metadata):
+    for row in compare_maps(*_validation(data, model)):
         for name, found in row["datasets"].items():
             figures = (f"{found[key]:.3f}" for key in ("pointing_game", "max_box_acc_v2"))
             table.add_row(row["way"], name, str(found["n"]), *figures)
     Console(width=120).print(table)
+
+
+def _validation(data: tuple[Path, ...], model: Path | None) -> tuple[list[Reading], ModelMetadata]:
+    """What the network says of the real validation samples, and the model it is of."""
+    engine = load_engine(model or load_settings().model)
+    samples = real_samples(divide_again(data, engine.metadata).split("val"))
+    return read_samples(engine, samples), engine.metadata
 
 
 def _numbers(measured: dict[str, Any]) -> Iterator[tuple[str, float]]:
