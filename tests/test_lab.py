@@ -32,7 +32,14 @@ from flawsight.learning.backbones import build
 from flawsight.learning.card import training_command
 from flawsight.learning.config import Phase, TrainConfig
 from flawsight.learning.export import save_torch
-from flawsight.learning.fit import StopInLastPhase, _averaged, _settle_run_folder, _weights_like, fit
+from flawsight.learning.fit import (
+    StopInLastPhase,
+    _averaged,
+    _settle_run_folder,
+    _weights_like,
+    fit,
+    prepare_data,
+)
 from flawsight.learning.lab import sweep
 from flawsight.learning.phases import learning_rate, let_learn, phase_at
 from flawsight.learning.presets import SHIPPED, fine_tuning, load_preset
@@ -394,6 +401,13 @@ def test_what_may_be_chosen_after_training_is_chosen_by_finishing_and_recorded(
     )
 
 
+def test_runs_of_two_seeds_may_share_their_division(castings: Path) -> None:
+    def manifest_of(**seeds: int) -> str:
+        return prepare_data(TrainConfig(data=(castings,), preset="casting", **seeds)).sha256
+
+    assert manifest_of(seed=5, split_seed=3) == manifest_of(seed=3) != manifest_of(seed=5)
+
+
 def test_to_keep_a_start_that_there_was_not_is_refused_before_training(
     castings: Path, tmp_path: Path
 ) -> None:
@@ -408,18 +422,21 @@ def test_weights_are_averaged_with_those_the_run_began_with() -> None:
     assert (mixed["weight"].tolist(), int(mixed["seen"])) == ([2.0, 2.0], 7)
 
 
-def test_only_a_model_of_the_same_network_and_classes_is_averaged_with(tmp_path: Path) -> None:
+def test_only_a_model_of_the_same_network_classes_and_division_is_averaged_with(tmp_path: Path) -> None:
     net, meta = build("compact", 3, 16), replace(METADATA, backbone="compact")
     for name, of, described in (
         ("same", build("compact", 3, 16), meta),
         ("classes", build("compact", 3, 16), replace(meta, classes=meta.classes[::-1])),
         ("head", build("compact", 3, 16, "linear"), meta),
+        ("division", build("compact", 3, 16), replace(meta, manifest_sha256="of another seed")),
     ):
         save_torch(of, described, tmp_path / f"{name}.pth")
-    weights = _weights_like(net, meta.classes, tmp_path / "same.pth")
+    weights = _weights_like(net, meta, tmp_path / "same.pth")
     assert weights.keys() == net.state_dict().keys()
     for name in ("classes", "head"):
         with pytest.raises(FlawsightError, match="another network than this run's, or tells other classes"):
-            _weights_like(net, meta.classes, tmp_path / f"{name}.pth")
+            _weights_like(net, meta, tmp_path / f"{name}.pth")
+    with pytest.raises(FlawsightError, match="may have seen parts of this run's test"):
+        _weights_like(net, meta, tmp_path / "division.pth")
     with pytest.raises(FlawsightError, match=r"no model at .*missing\.pth"):
-        _weights_like(net, meta.classes, tmp_path / "missing.pth")
+        _weights_like(net, meta, tmp_path / "missing.pth")

@@ -162,6 +162,12 @@ _console = Console(stderr=True)
 @optgroup.group("Run", help="Repeatable and resumable")
 @optgroup.option("--seed", type=int, default=0, help="Of everything random.")
 @optgroup.option(
+    "--split-seed",
+    type=int,
+    help="Of the division into training, validation and test; default: --seed. Runs that are to be "
+    "compared, or averaged, share it.",
+)
+@optgroup.option(
     "--run-name", help="Folder under runs/ for log, manifest and checkpoints; by default the preset's name."
 )
 @optgroup.option("--resume", is_flag=True, help="Go on where the run of this name was interrupted.")

@@ -65,6 +65,7 @@ class TrainConfig:
         label_smoothing: share of each target that is spread over all classes.
         implants: pictures with a planted flaw made of each good training image; 0 makes none.
         seed: of everything random.
+        split_seed: of the division into training, validation and test; None for ``seed``.
         resume: go on with the run of this name.
         finish: do not train on; make the model from the best checkpoint that the run has so far.
         skip_unreadable: leave out files that cannot be decoded instead of stopping.
@@ -109,6 +110,7 @@ class TrainConfig:
     label_smoothing: float = 0.0
     implants: int = 2
     seed: int = 0
+    split_seed: int | None = None
     resume: bool = False
     finish: bool = False
     skip_unreadable: bool = False
@@ -128,6 +130,11 @@ class TrainConfig:
     @property
     def run_folder(self) -> Path:
         return self.out / "runs" / self.run_name
+
+    @property
+    def division(self) -> int:
+        """Seed of the division."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     def to_dict(self) -> dict[str, Any]:
         """For the run's ``config.json``: folder names only, no machine's paths."""

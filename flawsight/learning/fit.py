@@ -118,7 +118,7 @@ def divide(config: TrainConfig, samples: list[Sample], copies: list[tuple[Path, 
     Raises:
         DataError: a split lacks images.
     """
-    manifest = make_manifest(samples, config.seed, config.data, copies)
+    manifest = make_manifest(samples, config.division, config.data, copies)
     if config.folds:
         manifest = into_folds(manifest, config.folds, config.fold)
     for split in SPLITS:
@@ -178,7 +178,7 @@ def fit(
         torch.save(net.state_dict(), start)
     if config.keep_start and not start.is_file():  # say so before hours of training
         raise FlawsightError("--keep-start needs a run that began with --weights.")
-    other = _weights_like(net, metadata.classes, config.average_with) if config.average_with else None
+    other = _weights_like(net, metadata, config.average_with) if config.average_with else None
     if config.implants and not config.finish:
         train = train + implant(train, folder / "implants", config.seed, config.implants, log.info)
 
@@ -236,20 +236,25 @@ def fit(
     return FitResult(net_state, metadata, manifest, history)
 
 
-def _weights_like(net: CamNet, classes: tuple[str, ...], path: Path) -> Mapping[str, torch.Tensor]:
-    """The weights of the torch model ``path``, which is built as ``net`` and tells the same classes.
+def _weights_like(net: CamNet, metadata: ModelMetadata, path: Path) -> Mapping[str, torch.Tensor]:
+    """The weights of the torch model ``path``: built as ``net``, of the same classes and the same division.
 
     Raises:
         ModelError: it cannot be read.
-        FlawsightError: it is another network, or has other classes.
+        FlawsightError: it is another network, has other classes, or may have learned from parts of our test.
     """
     model = load_engine(path)
     if not isinstance(model, TorchEngine):
         raise FlawsightError(f"{path} is no torch model. Name a .pth that training.py left.")
     weights, own = model.network.state_dict(), net.state_dict()
     shapes = [{name: values.shape for name, values in one.items()} for one in (weights, own)]
-    if shapes[0] != shapes[1] or model.metadata.classes != classes:
+    if shapes[0] != shapes[1] or model.metadata.classes != metadata.classes:
         raise FlawsightError(f"{path} is another network than this run's, or tells other classes.")
+    if model.metadata.manifest_sha256 != metadata.manifest_sha256:
+        raise FlawsightError(
+            f"{path} learned from other data, or from another division of it, so it may have seen parts of "
+            "this run's test. Average runs of the same data and --split-seed."
+        )
     return weights
 
 
@@ -306,7 +311,7 @@ def initial_metadata(config: TrainConfig, manifest: Manifest) -> ModelMetadata:
         ),
         decision=Decision(pooling="top_cells" if located else "mean"),
         manifest_sha256=manifest.sha256,
-        seed=config.seed,
+        seed=config.division,
         product=preset.product() if preset.name != DEFAULT else {},
     )
 
