@@ -295,6 +295,9 @@ def test_the_shipped_figures_can_be_measured_again(resumed: Path, data: Path, tm
     measured = json.loads(figures.read_text())
     shipped = json.loads((resumed / "results_unified.json").read_text())["test"]
     assert measured["same_manifest"] is True
+    held = measured["curves"]["held"]
+    assert len(held) == measured["overall"]["n"] and set(held) <= {"", "unknown", "poor_photo"}
+    assert held.count("unknown") == measured["overall"]["unknown_share"]["hits"]
     for key in ("overall", "datasets", "confusion", "curves"):
         assert measured[key] == shipped[key]
     kinds = measured["unknown"]["kinds"]

@@ -59,6 +59,18 @@ def test_a_shift_is_told_with_its_direction_and_since_when(middle: float) -> Non
     assert (shift.course[0] - shift.course[-1]) * (1 - middle) > 0
 
 
+def test_the_figures_of_a_shift_lie_as_its_direction_says_also_where_one_group_moved_otherwise() -> None:
+    """Most parts lie lower than others of their group, yet the median of all parts lies higher."""
+    usual = {"MT_Free": 5.0, "MT_Crack": 1.0, "PCB_Free": 3.0}
+    now = {"MT_Free": (40, 4.7), "MT_Crack": (20, 0.7), "PCB_Free": (45, 4.5)}
+    reference = reference_of(part for name, middle in usual.items() for part in parts(200, 0, name, middle))
+    recent = [part for name, (count, middle) in now.items() for part in parts(count, 1, name, middle)]
+    shift = shift_of("distance", recent, reference)
+    assert shift is not None and shift.state == "moved" and shift.direction == -1
+    assert np.median([part.figures["distance"] for part in recent]) > 3.5  # that of all
+    assert shift.now < shift.then
+
+
 def test_parts_that_come_back_to_the_reference_moved_from_the_first_on() -> None:
     reference = reference_of(parts(400, 0))
     shift = shift_of("distance", parts(120, 2, middle=1.3) + parts(60, 1), reference)
@@ -192,7 +204,11 @@ def of(reference: dict[str, Any]) -> list[float]:
 
 def test_recent_inspections_are_held_against_the_model_file(store: Store) -> None:
     reference = reference_of(parts(300, 0))
-    assert drift(store, MODEL, reference).n == 0
+    fresh = drift(store, MODEL, reference)
+    assert (fresh.n, fresh.source) == (0, "validation"), (
+        "there is something to compare with, from the first part on"
+    )
+    assert drift(store, MODEL, {}).source == ""
     file(store, of(reference)[1:] * 2)
     steady = drift(store, MODEL, reference)
     assert (steady.n, steady.source, steady.shifts["distance"].state) == (40, "validation", "steady")

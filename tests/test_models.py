@@ -450,6 +450,25 @@ def test_the_cheapest_pair_costs_no_more_than_any_other(client: FlaskClient) -> 
     assert client.get("/models/model?cheapest=1&escape=50&prevalence=5").status_code == 200
 
 
+def test_a_person_looks_at_what_is_unknown_or_badly_photographed_whatever_the_thresholds() -> None:
+    results = results_of()
+    held = [""] * 60
+    held[0] = held[59] = "poor_photo"  # both would be accepted: a good part, and the defect at 10 %
+    held[40] = held[41] = "unknown"  # both would be rejected
+    results["test"]["curves"]["held"] = held
+    curves, before = Curves.of(results), Curves.of(results_of())
+    assert curves is not None and before is not None
+    point, usual = (one.at(0.4, 0.6, Costs()) for one in (curves, before))
+    assert (usual.review.hits, usual.escape.hits, usual.overkill.hits) == (0, 1, 1)
+    assert (point.review.hits, point.escape.hits, point.overkill.hits) == (4, 0, 1)
+    assert curves.at(0.0, 0.6, Costs()).review.hits == 39 + 1 + 2, "reviewed once, whatever the reason"
+    costs = Costs(escape=50, prevalence=0.05)
+    best = curves.at(*curves.cheapest(costs), costs)
+    assert all(
+        best.cost <= curves.at(low, high, costs).cost + 1e-9 for low in (0, 0.1, 0.4) for high in (0.5, 0.9)
+    )
+
+
 @pytest.mark.parametrize(
     "query", ["accept=x", "accept=2", "escape=-1", "prevalence=101", "dataset=none", "review=nan"]
 )

@@ -171,6 +171,7 @@ def test_the_boxes_are_named_in_the_reader_s_language_and_numbered_as_in_the_tab
 
 
 def test_labels_of_boxes_cover_no_other_label() -> None:
+    register_fonts()
     corners = [(20 + 30 * n, 60 + 3 * n) for n in range(4)]
     data = make_inspection(
         boxes=tuple(Box(x, y, x + 24, y + 30, 0.9, "MT_Crack") for x, y in corners)
@@ -181,6 +182,23 @@ def test_labels_of_boxes_cover_no_other_label() -> None:
     assert len(canvas.places) == 4
     for one, other in itertools.combinations(canvas.places, 2):
         assert one[0] >= other[2] or other[0] >= one[2] or one[1] >= other[3] or other[1] >= one[3]
+
+
+def test_a_label_hides_no_other_defect() -> None:
+    """A small defect lies just above another, where the label of that one would stand."""
+    register_fonts()
+    boxes = Box(40, 100, 100, 130, 0.9, "PCB_mousebite"), Box(42, 86, 56, 98, 0.8, "PCB_pinhole")
+    data = make_inspection(boxes=boxes).to_dict()
+    drawn = BoxedPicture("boxes", encode(make_pixels()), data, 240, 240)
+    drawn.canv = canvas = Labels(BytesIO())
+    drawn.draw()
+    scale = drawn.height / data["image"]["height"]
+    areas = [
+        (b.x1 * scale, drawn.height - b.y2 * scale, b.x2 * scale, drawn.height - b.y1 * scale) for b in boxes
+    ]
+    for label, other in zip(canvas.places, reversed(areas), strict=True):
+        apart = label[0] >= other[2] or other[0] >= label[2] or label[1] >= other[3] or other[1] >= label[3]
+        assert apart, f"{label} lies over {other}"
 
 
 class Labels(Canvas):

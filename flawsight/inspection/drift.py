@@ -72,7 +72,8 @@ class Shift:
     Attributes:
         n: recent parts that could be compared; ``reference``: how many parts they were compared with.
         psi: the index; ``chance``: what chance alone reaches in 1 of 100 cases.
-        now, then: median of the recent parts, and of reference parts of the same groups.
+        now: figure of the recent part in the middle, by place; ``then``: median of the reference parts of
+            its group. Medians over all groups could lie the other way round than the places do.
         place: median place, 0..1; 0.5 is the middle of the reference.
         since: index of the first part that lies as all do: 0 where they did so from the first on, ``None``
             where that cannot be told.
@@ -160,6 +161,7 @@ def shift_of(measure: str, parts: Sequence[Part], reference: Mapping[str, Any]) 
     places = np.array([_place(p.figures[measure], tables[p.group], rng) for p in compared])
     shares = (np.histogram(places, BINS, (0, 1))[0] + 0.5) / (len(places) + BINS / 2)
     groups = Counter(part.group for part in compared)
+    middle = _middle_of(places)
     # The error of a mixture of groups is that of each, by the square of its share.
     error = sum((count / len(compared)) ** 2 / known[g][measure]["n"] for g, count in groups.items())
     return Shift(
@@ -168,8 +170,8 @@ def shift_of(measure: str, parts: Sequence[Part], reference: Mapping[str, Any]) 
         reference=sum(known[group][measure]["n"] for group in groups),
         psi=_psi(shares, np.full(BINS, 1 / BINS)),
         chance=_chance(BINS, 1 / len(compared) + error),
-        now=float(np.median([part.figures[measure] for part in compared])),
-        then=float(np.median([tables[part.group][STEPS // 2] for part in compared])),
+        now=compared[middle].figures[measure],
+        then=float(tables[compared[middle].group][STEPS // 2]),
         place=float(np.median(places)),
         since=_place_in(parts, compared, _began(places)),
         shares=tuple(shares.tolist()),
@@ -234,6 +236,12 @@ def _place(value: float, quantiles: Floats, rng: np.random.Generator) -> float:
         low, high = max(left - 0.5, 0) / STEPS, min(right - 0.5, STEPS) / STEPS
         return float(rng.uniform(low, high))
     return float(np.interp(value, quantiles, np.linspace(0, 1, STEPS + 1)))
+
+
+def _middle_of(places: Floats) -> int:
+    """Index of the median place; of the two in the middle, the one farther from that of the reference."""
+    order = np.argsort(places, kind="stable")
+    return int(order[len(order) // 2 if np.median(places) > 0.5 else (len(order) - 1) // 2])
 
 
 def _place_in(parts: Sequence[Part], compared: Sequence[Part], index: int | None) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from flawsight.i18n import ngettext, percent
 
 FEW_DEFECTS = 100  # below this, a perfect recall still proves less than about 96 %
 BINS = 10  # of the reliability diagram
+UNKNOWN, POOR_PHOTO = "unknown", "poor_photo"  # what ``Curves.held`` says
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ class Curves:
         confidence: (N,) probability of the answered class.
         right: (N,) whether that class was right.
         dataset: (N,) where the part comes from.
+        held: (N,) why a person looks at the part whatever the thresholds say: ``UNKNOWN``, or ``POOR_PHOTO``
+            where it would be accepted; else empty. Results of before do not tell.
     """
 
     mass: NDArray[np.float64]
@@ -140,6 +143,7 @@ class Curves:
     confidence: NDArray[np.float64]
     right: NDArray[np.bool_]
     dataset: NDArray[np.str_]
+    held: NDArray[np.str_]
 
     @classmethod
     def of(cls, results: Mapping[str, Any]) -> Curves | None:
@@ -152,6 +156,7 @@ class Curves:
                 np.asarray(raw["confidence"], np.float64),
                 np.asarray(raw["right"], np.float64) == 1,
                 np.asarray(raw["dataset"], np.str_),
+                np.asarray(raw.get("held", [""] * len(raw["mass"])), np.str_),
             )
         except (KeyError, TypeError, ValueError):
             return None
@@ -175,8 +180,9 @@ class Curves:
         return Curves(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
 
     def at(self, accept_below: float, reject_from: float, costs: Costs) -> OperatingPoint:
-        """What becomes of the parts between and beyond these thresholds."""
-        accepted, rejected = self.mass < accept_below, self.mass >= reject_from
+        """What becomes of the parts under these thresholds."""
+        accepted = (self.mass < accept_below) & (self.held == "")
+        rejected = (self.mass >= reject_from) & (self.held != UNKNOWN)
         between = ~accepted & ~rejected
         bad, good = int(self.truth.sum()), int((~self.truth).sum())
         prevalence = self.prevalence if costs.prevalence is None else costs.prevalence
@@ -200,7 +206,14 @@ class Curves:
 
     def cheapest(self, costs: Costs) -> tuple[float, float]:
         """The pair with the least expected cost on these parts."""
-        return choose_thresholds(self.mass, self.truth, costs)
+        judged = self.held != UNKNOWN  # the others cost the same under any pair
+        if not judged.any():
+            judged = ~judged
+        prevalence = self.prevalence if costs.prevalence is None else costs.prevalence
+        bad = prevalence * float(judged[self.truth].mean()) if self.truth.any() else 0.0
+        good = (1 - prevalence) * float(judged[~self.truth].mean()) if not self.truth.all() else 0.0
+        share = bad / (bad + good) if bad + good else prevalence
+        return choose_thresholds(self.mass[judged], self.truth[judged], replace(costs, prevalence=share))
 
     def reliability(self) -> list[Bin]:
         """Bins of equal size, least confident first."""

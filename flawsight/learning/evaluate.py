@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from flawsight.data.samples import GENERATED, Sample
 from flawsight.data.whole import sample_pixels
 from flawsight.inspection.inspector import Inspector
-from flawsight.inspection.operating import clopper_pearson
+from flawsight.inspection.operating import POOR_PHOTO, UNKNOWN, clopper_pearson
 from flawsight.inspection.result import Inspection
 from flawsight.learning.localisation import (
     Localisation,
@@ -43,6 +43,12 @@ class Answer:
     distance: float | None
     place: Localisation | None
     pixels: tuple[NDArray[np.float32], NDArray[np.bool_]] | None
+    poor_photo: bool
+
+    @property
+    def held(self) -> str:
+        """As in ``Curves.held``."""
+        return UNKNOWN if self.verdict == UNKNOWN else POOR_PHOTO if self.poor_photo else ""
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ def curves(answers: Answers, meta: ModelMetadata) -> dict[str, list[Any]]:
     """What reliability and cost curves are drawn from, one entry a sample.
 
     ``mass`` is the defect probability, ``truth`` 1 for a defective part; ``confidence`` is that of the
-    class that was answered, ``right`` 1 where it is the true one.
+    class that was answered, ``right`` 1 where it is the true one; ``held`` as in ``Curves``.
     """
     truth = np.isin(np.array(meta.classes)[answers.labels], meta.defects)
     return {
@@ -129,6 +135,7 @@ def curves(answers: Answers, meta: ModelMetadata) -> dict[str, list[Any]]:
         "confidence": np.round(answers.confidence, 4).tolist(),
         "right": answers.right.astype(int).tolist(),
         "dataset": [item.sample.dataset for item in answers.items],
+        "held": [item.held for item in answers.items],
     }
 
 
@@ -176,7 +183,8 @@ def _reduce(sample: Sample, inspection: Inspection, meta: ModelMetadata, rng: np
             place = localise(heat, mask)
             pixels = pixel_scores(heat * np.float32(inspection.heatmap.peak_score), mask, rng)
     distance = inspection.method["distance"]
-    return Answer(sample, inspection.verdict, len(inspection.boxes), distance, place, pixels)
+    poor = bool(inspection.quality and inspection.quality.warnings)
+    return Answer(sample, inspection.verdict, len(inspection.boxes), distance, place, pixels, poor)
 
 
 def _figures(answers: Answers, meta: ModelMetadata) -> dict[str, Any]:

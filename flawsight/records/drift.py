@@ -51,10 +51,10 @@ def drift(store: Store, model: str, reference: Mapping[str, Any], recent: int = 
         reference: ``metadata.reference`` of the model; may be empty.
     """
     latest = _parts(store, model, recent, newest=True)[::-1]
+    source, table = "validation" if reference else "", dict(reference)
     if not latest:
-        return Drift(0, None, None, "", {}, {}, None, None)
+        return Drift(0, None, None, source, {}, {}, None, None)
     begin = latest[0][0]
-    source, table = "validation", dict(reference)
     if not table:
         early = [part for at, part in _parts(store, model, FIRST, newest=False) if at < begin]
         enough = len(early) >= LEAST_FIRST

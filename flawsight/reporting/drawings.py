@@ -161,9 +161,10 @@ class BoxedPicture(Picture):
             for left, bottom, right, top in areas:
                 self.canv.rect(left, bottom, right - left, top - bottom)
         self.canv.setFont(REGULAR, BOX_LETTERS)
-        taken: list[Area] = []
+        labels: list[Area] = []
         for number, (box, area) in enumerate(zip(self._boxes, areas, strict=True), start=1):
-            taken.append(self._label(self._words(number, box), area, taken))
+            others = [other for other in areas if other is not area]  # a label must not hide another defect
+            labels.append(self._label(self._words(number, box), area, [*labels, *others]))
 
     def _area(self, box: Mapping[str, Any]) -> Area:
         left, right = box["x1"] * self._scale, box["x2"] * self._scale

@@ -391,7 +391,9 @@ def point_view(curves: Curves, want: Wanted, metadata: ModelMetadata, limits: Li
         [
             _rate(_("Escapes"), point.escape, _("defective parts accepted"), "reject"),
             _rate(_("Overkill"), point.overkill, _("good parts rejected"), "review"),
-            _rate(_("For review"), point.review, _("parts a person looks at"), "unknown"),
+            _rate(
+                _("For review"), point.review, _("parts a person looks at, unknown ones included"), "unknown"
+            ),
         ],
         number(1000 * point.cost, 1),
         number(1000 * present.cost, 1),
