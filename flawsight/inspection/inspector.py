@@ -98,26 +98,28 @@ class Inspector:
         """
         _check(image)
         metadata, clock = self.metadata, _Clock()
-        assessed = BESIDE.submit(assess, image)
-        seen = BESIDE.submit(strangeness, image, self.known_parts.reaches if self.known_parts else {})
         logits, features, placement = self._run(image, name, clock)
-        quality = assessed.result()
-        clock.lap("quality")
+        # The network takes all cores; what follows would take one, so it goes side by side.
+        assessed = BESIDE.submit(assess, image)
+        compared = BESIDE.submit(self._foreignness, image, features)
         scores = explain.class_map(features, self.engine.head)  # (K, h, w)
+        cells = explain.cell_probabilities(scores)
         clock.lap("explain")
         values = answer(logits, explain.real_cells(scores, placement, metadata.stride), metadata)
         ranked = sorted(zip(metadata.classes, values.tolist(), strict=True), key=lambda pair: -pair[1])
         probabilities = dict(ranked)
-        known = self.known_parts
-        distance, strange = known.foreignness(features, seen.result()) if known else (None, "")
-        judgement = self._judge(probabilities, distance, strange)
         clock.lap("decide")
-        cells = explain.cell_probabilities(scores)
         # The most probable defect is explained, also on a good part: there the evidence is weak.
         explained = next((one for one in probabilities if one in metadata.defects), ranked[0][0])
         heatmap = self._defect_map(cells, features, explained, placement)
+        clock.lap("explain")
+        distance, strange = compared.result()
+        judgement = self._judge(probabilities, distance, strange)
+        clock.lap("decide")
         boxes = self._boxes(cells, judgement, placement)
         clock.lap("explain")
+        quality = assessed.result()
+        clock.lap("quality")
         height, width = image.shape[:2]
         inspection = Inspection(
             image=ImageInfo(name, path, sha256 or imaging.sha256(image.tobytes()), width, height),
@@ -137,7 +139,7 @@ class Inspector:
                 "preprocessing": asdict(metadata.preprocessing),
                 "metrics": metadata.metrics,
                 "distance": None if distance is None else round(distance, 6),
-                "distance_limit": known.limit if known else None,
+                "distance_limit": self.known_parts.limit if self.known_parts else None,
                 **({"strange": strange} if strange else {}),
                 **self._product,
             },
@@ -172,6 +174,11 @@ class Inspector:
             )
         clock.lap("forward")
         return logits, features, placement
+
+    def _foreignness(self, image: NDArray[np.uint8], features: Float) -> tuple[float | None, str]:
+        """How foreign the image is, and what makes it so; ``None`` where the model knows of no parts."""
+        known = self.known_parts
+        return known.foreignness(features, strangeness(image, known.reaches)) if known else (None, "")
 
     def _thresholds(self) -> dict[str, float]:
         decision = self.metadata.decision
@@ -233,11 +240,13 @@ class Inspector:
         boxes = find(defects=metadata.defects, decision=decision)
         if boxes or judgement.verdict == "review":
             return boxes
-        # A rejected part always shows where to look: the strongest place of its class, however faint.
-        own = cells[metadata.classes.index(judgement.predicted_class)]
-        peak = float(explain.real_cells(own, placement, metadata.stride).max())
-        faint = replace(decision, box_level=peak / 2, box_score={}, min_box_area=0.0)
-        return find(defects=(judgement.predicted_class,), decision=faint)[:1]
+        # A rejected part always shows where to look: where a defect is likeliest, however faint. Its kinds
+        # share the place, so all of them outline it.
+        evidence = cells[np.isin(metadata.classes, metadata.defects)].sum(axis=0)
+        peak = float(explain.real_cells(evidence, placement, metadata.stride).max())
+        level = min(decision.box_level, peak / 2)
+        faint = replace(decision, box_level=level, box_score={}, min_box_area=0.0)
+        return find(defects=metadata.defects, decision=faint)[:1]
 
 
 def _held_back(inspection: Inspection) -> Inspection:
