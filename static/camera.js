@@ -81,8 +81,9 @@ async function inspect(file) {
   shutter.disabled = !stream?.active;
 }
 
+/** Take a picture and have it inspected; false where there is nothing to take, or another is on its way. */
 function shoot() {
-  if (busy || shutter.disabled || !video.videoWidth) return;
+  if (busy || shutter.disabled || !video.videoWidth) return false;
   const still = document.createElement("canvas");
   still.width = video.videoWidth;
   still.height = video.videoHeight;
@@ -91,6 +92,7 @@ function shoot() {
   const name = `camera ${new Date().toTimeString().slice(0, 8).replaceAll(":", ".")} ${count}.png`;
   busy = true;
   still.toBlob((blob) => { inspect(new File([blob], name, { type: "image/png" })); }, "image/png");
+  return true;
 }
 
 shutter.addEventListener("click", shoot);
@@ -100,9 +102,9 @@ document.getElementById("snap").addEventListener("change", (event) => {
   if (file && !busy) inspect(file);
 });
 document.addEventListener("keydown", (event) => {
-  if (!TRIGGERS.has(event.key) || event.repeat || event.target.matches("input, select, textarea, summary, a")) return;
-  event.preventDefault(); // also on the shutter itself, which would fire twice
-  shoot();
+  if (!TRIGGERS.has(event.key) || event.repeat) return;
+  if (event.target.matches(`input, select, textarea, summary, a, button:not(#${shutter.id})`)) return; // it has its own use for the key
+  if (shoot()) event.preventDefault(); // no scrolling, and no second picture by the shutter's own click
 });
 window.addEventListener("pagehide", () => stream?.getTracks().forEach((track) => track.stop()));
 start();

@@ -459,6 +459,41 @@ def test_the_camera_inspects_one_after_the_other_by_key(page: Page) -> None:
     page.wait_for_url("**/inspections/*")
 
 
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_a_key_on_a_button_presses_it_and_takes_no_photo(page: Page, key: str) -> None:
+    page.goto("/bench/camera")
+    expect(page.locator("#shutter")).to_be_enabled()
+    before = filed(page)
+    page.get_by_role("button", name="Deutsch").press(key)
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    expect(page.locator("#shutter")).to_be_enabled()
+    page.get_by_role("button", name="English").press(key)
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    assert filed(page) == before
+
+
+@pytest.mark.parametrize("key", ["Enter", "Space", "PageDown"])
+def test_a_key_on_the_shutter_takes_one_photo(page: Page, key: str) -> None:
+    page.goto("/bench/camera")
+    expect(page.locator("#shutter")).to_be_enabled()
+    before = filed(page)
+    page.locator("#shutter").press(key)
+    expect(page.locator("#flash")).to_have_text(re.compile("^(ACCEPT|REVIEW|REJECT|UNKNOWN): "))
+    expect(page.locator("#shutter")).to_be_enabled()
+    assert filed(page) == before + 1
+
+
+def test_a_key_scrolls_while_there_is_no_camera(phone: Page) -> None:
+    phone.add_init_script(
+        "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))"
+    )
+    phone.goto("/bench/camera")
+    expect(phone.locator("#camera-problem")).not_to_be_empty()
+    phone.set_viewport_size({"width": 390, "height": 400})
+    phone.keyboard.press("PageDown")
+    expect(phone.locator("header.site")).not_to_be_in_viewport()
+
+
 def test_the_camera_fits_a_phone_and_says_why_it_cannot_start(phone: Page) -> None:
     phone.add_init_script(
         "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))"
