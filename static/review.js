@@ -46,9 +46,16 @@ function words(box, index) {
   });
 }
 
-/** Draw everything anew: a handful of boxes, so nothing is kept in step by hand. */
+/** Show the boxes as they are now: in the form, over the picture and as figures. */
 function draw(focus = false) {
   field.value = JSON.stringify(boxes);
+  drawCanvas(focus);
+  removeButton.disabled = selected < 0;
+  listBoxes();
+}
+
+/** Draw everything over the picture anew: a handful of boxes, so nothing is kept in step by hand. */
+function drawCanvas(focus = false) {
   canvas.replaceChildren();
   const scale = width / (canvas.clientWidth || width); // image pixels in a pixel of the screen
   boxes.forEach((box, index) => {
@@ -69,32 +76,40 @@ function draw(focus = false) {
       if (focus) shape.focus();
     }
   });
-  removeButton.disabled = selected < 0;
-  listBoxes();
 }
 
 /** The same boxes as figures: exact, and a way for whoever cannot drag. */
 function listBoxes() {
-  if (list.contains(document.activeElement)) return; // not under the typing hand
-  list.replaceChildren(...boxes.map((box, index) => {
-    const line = document.createElement("li");
-    const kind = document.createElement("select");
-    kind.setAttribute("aria-label", filled(reviewTexts.classOf, { number: index + 1 }));
-    if (!box.class) kind.append(new Option(reviewTexts.chooseDefect, "", false, true));
-    for (const option of [...classes.options].filter(isDefect)) kind.append(new Option(option.text, option.value, false, option.value === box.class));
-    kind.addEventListener("change", () => { box.class = kind.value; selected = index; draw(); });
-    line.append(kind);
-    for (const [key, name] of [["x1", reviewTexts.left], ["y1", reviewTexts.top], ["x2", reviewTexts.right], ["y2", reviewTexts.bottom]]) {
-      const label = document.createElement("label");
-      const input = document.createElement("input");
-      Object.assign(input, { type: "number", value: box[key], min: 0, max: key[0] === "x" ? width : height });
-      input.setAttribute("aria-label", filled(reviewTexts.edge, { number: index + 1, edge: name }));
-      input.addEventListener("change", () => { change(index, { [key]: Number(input.value) }); });
-      label.append(`${name}, px`, input);
-      line.append(label);
-    }
-    return line;
-  }));
+  // Lines are made anew only with their number: otherwise they would vanish under the typing hand.
+  if (list.children.length !== boxes.length) list.replaceChildren(...boxes.map((_box, index) => lineOf(index)));
+  boxes.forEach((box, index) => {
+    const [kind, ...figures] = list.children[index].querySelectorAll("select, input");
+    const [none] = kind.options;
+    none.hidden = none.disabled = Boolean(box.class); // what was named stays named
+    kind.value = box.class;
+    for (const figure of figures) figure.value = box[figure.dataset.edge];
+  });
+}
+
+function lineOf(index) {
+  const line = document.createElement("li");
+  const kind = document.createElement("select");
+  kind.setAttribute("aria-label", filled(reviewTexts.classOf, { number: index + 1 }));
+  kind.append(new Option(reviewTexts.chooseDefect, ""));
+  for (const option of [...classes.options].filter(isDefect)) kind.append(new Option(option.text, option.value));
+  kind.addEventListener("change", () => { boxes[index].class = kind.value; selected = index; draw(); });
+  line.append(kind);
+  for (const [edge, name] of [["x1", reviewTexts.left], ["y1", reviewTexts.top], ["x2", reviewTexts.right], ["y2", reviewTexts.bottom]]) {
+    const label = document.createElement("label");
+    const input = document.createElement("input");
+    Object.assign(input, { type: "number", min: 0, max: edge[0] === "x" ? width : height });
+    input.dataset.edge = edge;
+    input.setAttribute("aria-label", filled(reviewTexts.edge, { number: index + 1, edge: name }));
+    input.addEventListener("change", () => { change(index, { [edge]: Number(input.value) }); });
+    label.append(`${name}, px`, input);
+    line.append(label);
+  }
+  return line;
 }
 
 /** Set some edges of a box; it stays inside the picture, a pixel wide at least, edges in order. */
@@ -156,6 +171,9 @@ function place(event) {
 
 canvas.addEventListener("pointerdown", (event) => {
   if (event.button !== 0 || addButton.hidden) return;
+  const held = selected;
+  if (list.contains(document.activeElement)) document.activeElement.blur(); // enters a figure that is still being typed,
+  selected = held; // which selects that figure's box
   const at = place(event);
   const { corner, index } = event.target.dataset;
   if (corner !== undefined) {
@@ -268,5 +286,5 @@ document.addEventListener("keydown", (event) => {
   };
   keys[event.key]?.();
 });
-window.addEventListener("resize", () => draw());
+window.addEventListener("resize", () => drawCanvas()); // a phone's keyboard comes up: what is being typed stays
 draw();

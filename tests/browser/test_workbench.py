@@ -90,6 +90,62 @@ def test_figures_can_be_typed_instead_of_dragged(page: Page) -> None:
     assert drawn(page)[0]["x1"] == 7
 
 
+def test_tab_goes_on_from_a_typed_figure_to_the_next(page: Page) -> None:
+    page.goto(f"/review/{inspected(page)}")
+    while len(drawn(page)) < 5:
+        page.get_by_role("button", name="Add a box").click()
+    page.get_by_label("Box 5, left, pixels").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("48")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Box 5, top, pixels")).to_be_focused()
+    assert drawn(page)[4]["x1"] == 48
+    page.get_by_label("Class of box 5").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Box 5, left, pixels")).to_be_focused()
+    expect(page.get_by_label("Class of box 5")).to_have_value(str(drawn(page)[4]["class"]))
+
+
+def test_typed_figures_are_shown_as_they_are_kept(page: Page) -> None:
+    page.goto(f"/review/{inspected(page)}")
+    left, right = (page.get_by_label(f"Box 1, {edge}, pixels") for edge in ("left", "right"))
+    before = drawn(page)[0]["x2"]
+    left.fill("900")  # of a picture 160 pixels wide: the edge stops at its rim and is the right one now
+    left.press("Enter")
+    assert (drawn(page)[0]["x1"], drawn(page)[0]["x2"]) == (before, 160)
+    expect(left).to_be_focused()
+    expect(left).to_have_value(str(before))
+    expect(right).to_have_value("160")
+    page.get_by_role("button", name="As the model said").click()
+    assert drawn(page)[0]["x2"] == before
+    expect(right).to_have_value(str(before))
+
+
+def test_a_figure_that_is_being_typed_survives_a_resized_window(page: Page) -> None:
+    page.goto(f"/review/{inspected(page)}")
+    left = page.get_by_label("Box 1, left, pixels")
+    left.fill("12")
+    page.set_viewport_size({"width": 1000, "height": 600})
+    page.wait_for_timeout(200)
+    expect(left).to_have_value("12")
+    left.press("Tab")
+    assert drawn(page)[0]["x1"] == 12
+
+
+def test_a_figure_not_yet_entered_counts_when_another_box_is_dragged(page: Page) -> None:
+    page.goto(f"/review/{inspected(page)}")
+    page.locator("#editor").scroll_into_view_if_needed()
+    drag(page, (0.7, 0.7), (0.9, 0.9))
+    count, other = len(drawn(page)), drawn(page)[-1]
+    page.get_by_label("Box 1, left, pixels").fill("7")
+    page.locator("#editor").scroll_into_view_if_needed()
+    drag(page, (0.8, 0.8), (0.7, 0.8))
+    assert drawn(page)[0]["x1"] == 7
+    assert abs(drawn(page)[-1]["x1"] - (other["x1"] - 16)) <= 1
+    assert page.locator("#canvas .box").count() == len(drawn(page)) == count
+
+
 def test_a_finger_draws_a_box(phone: Page) -> None:
     phone.goto(f"/review/{inspected(phone)}")
     before = len(drawn(phone))
