@@ -7,9 +7,7 @@ const whySaid = document.getElementById("why-said");
 const methods = document.getElementById("methods");
 const othersButton = document.getElementById("others"); // only where they can be had
 const help = document.getElementById("help");
-const keysOn = document.getElementById("keys-on");
 const FILED = heat.src; // the heat map as inspected
-const KEYS_KEPT = "flawsight.keys";
 const MS = (map) => `${Math.max(1, Math.round(map.took_ms))} ms`;
 
 let asking = new AbortController();
@@ -120,8 +118,6 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   act();
 });
-keysOn.checked = localStorage.getItem(KEYS_KEPT) !== "off";
-keysOn.addEventListener("change", () => localStorage.setItem(KEYS_KEPT, keysOn.checked ? "on" : "off"));
 document.getElementById("help-open").addEventListener("click", () => help.showModal());
 help.addEventListener("click", (event) => {
   if (event.target === help) help.close(); // a click beside the dialog

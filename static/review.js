@@ -278,7 +278,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   const writing = event.target.matches("input:not([type=radio], [type=checkbox]), textarea, select");
-  if (writing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!keysOn.checked || writing || event.ctrlKey || event.metaKey || event.altKey) return;
   const follow = (id) => document.getElementById(id)?.click();
   const keys = {
     a: () => choose("accept"), r: () => choose("reject"), b: addInTheMiddle, n: () => follow("after"),

@@ -172,6 +172,34 @@ def test_keys_lead_to_neighbours_help_and_review_and_can_be_switched_off(page: P
     expect(page.get_by_role("radio", name="Accept")).to_be_checked()
 
 
+def test_keys_switched_off_stay_off_on_the_review_page_which_has_the_same_switch(page: Page) -> None:
+    result = inspected(page)
+    page.keyboard.press("?")
+    page.get_by_label("Keys work on this page").uncheck()
+    page.goto(result.replace("/inspections/", "/review/"))
+    switch = page.get_by_label("Keys work on this page")
+    expect(switch).not_to_be_checked()
+    boxes = page.locator("#canvas .box")
+    before = boxes.count()
+    for key in "bha":
+        page.keyboard.press(key)
+    expect(page.get_by_role("radio", name="Accept")).not_to_be_checked()
+    expect(page.get_by_label("Heat map")).not_to_be_checked()
+    assert boxes.count() == before
+    boxes.first.press("Delete")  # of the box that has the focus
+    assert boxes.count() == before - 1
+    switch.check()
+    page.keyboard.press("a")
+    expect(page.get_by_role("radio", name="Accept")).to_be_checked()
+    page.get_by_role("link", name="The whole result").click()
+    page.wait_for_url(result)
+    page.keyboard.press("?")
+    expect(switch).to_be_checked()
+    switch.uncheck()
+    page.go_back()
+    expect(switch).not_to_be_checked()
+
+
 def test_two_fingers_zoom_on_a_phone_and_the_page_fits(phone: Page) -> None:
     inspected(phone)
     assert phone.evaluate("document.documentElement.scrollWidth") == 390
