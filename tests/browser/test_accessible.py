@@ -151,6 +151,38 @@ def test_a_page_with_all_it_can_show_breaks_no_rule(page: Page, inspected: str, 
     assert not found, "\n".join(found)
 
 
+# Every page belongs to one entry of the navigation, or to none.
+ENTRIES = {
+    "Inspect": ["/", "/bench/camera"],
+    "Review": ["/review", "/review?queue=all", "/review/{id}"],
+    "History": ["/history", "/history?lot=none", "/history/retention", "/inspections/{id}"],
+    "Lots": ["/lots", "/lots/new", "/lots/trend", "/lots/1"],
+    "Trust": ["/trust", "/trust/golden", "/trust/agreement", "/trust/drift"],
+    "Models": ["/models", "/models/model", "/shadow", "/side-by-side", "/comparisons", "/comparisons/tiles"],
+    "Users": ["/users", "/users/1"],
+    "Your account: anna admin": ["/account"],
+    "": ["/api/v1/docs", "/problems/bad_lot", "/nowhere", "/lots/99"],
+}
+LOOKS = """link => {
+  const { textDecorationLine, textDecorationThickness, fontWeight } = getComputedStyle(link);
+  return [textDecorationLine, textDecorationThickness, fontWeight];
+}"""
+
+
+def test_the_navigation_says_where_one_is_and_not_by_colour_alone(page: Page, inspected: str) -> None:
+    sign_in(page)
+    for entry, addresses in ENTRIES.items():
+        for address in addresses:
+            page.goto(address.format(id=inspected))
+            links = page.locator("header.site nav a")
+            current = page.locator("header.site nav [aria-current=page]")
+            names = [" ".join(name.split()) for name in current.all_text_contents()]
+            assert names == ([entry] if entry else []), address
+        if entry:
+            other = links.filter(has_text="Known defects")
+            assert current.evaluate(LOOKS) == ["underline", "2px", "600"] != other.evaluate(LOOKS)
+
+
 @pytest.mark.parametrize("lot", ["left", "never opened"])
 def test_the_bench_keeps_the_rules_while_its_lot_is_closed_or_gone(page: Page, lot: str) -> None:
     sign_in(page)
