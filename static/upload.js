@@ -103,18 +103,25 @@ function upload(event) {
   request.send(body);
 }
 
-function highlight(event) {
-  event.preventDefault();
-  drop.classList.toggle("over", event.type === "dragover");
-}
+// Files may be let go anywhere: beside the zone the browser would show them in place of the page.
+// Text that is dragged goes where it was meant to go.
+const carriesFiles = (event) => event.dataTransfer.types.includes("Files");
 
 input.addEventListener("change", showChosen);
 form.addEventListener("submit", upload);
-drop.addEventListener("dragover", highlight);
-drop.addEventListener("dragleave", highlight);
-drop.addEventListener("drop", async (event) => {
-  highlight(event);
-  take(await droppedFiles(event.dataTransfer));
+document.addEventListener("dragover", (event) => {
+  if (!carriesFiles(event)) return;
+  event.preventDefault();
+  drop.classList.add("over");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) drop.classList.remove("over"); // out of the window, not into another part of the page
+});
+document.addEventListener("drop", async (event) => {
+  if (!carriesFiles(event)) return;
+  event.preventDefault();
+  drop.classList.remove("over");
+  if (!document.querySelector("dialog[open]")) take(await droppedFiles(event.dataTransfer)); // a question comes first
 });
 document.addEventListener("paste", (event) => {
   const time = new Date().toTimeString().slice(0, 8).replaceAll(":", ".");

@@ -89,6 +89,42 @@ def test_a_dropped_file_is_taken(page: Page, cracked_file: Path) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("REJECT: Crack")
 
 
+def test_a_file_dropped_beside_the_zone_is_taken_and_the_page_stays(page: Page, cracked_file: Path) -> None:
+    page.goto("/")
+    beside = page.get_by_role("heading", name="Or try a sample").bounding_box()
+    assert beside
+    hand = page.context.new_cdp_session(page)  # a real file, as out of the computer's file manager
+    carried = {"items": [], "files": [str(cracked_file)], "dragOperationsMask": 1}
+    for step in ("dragEnter", "dragOver"):
+        hand.send(
+            "Input.dispatchDragEvent", {"type": step, "x": beside["x"], "y": beside["y"], "data": carried}
+        )
+    expect(page.locator("#drop")).to_have_class("drop over")
+    hand.send(
+        "Input.dispatchDragEvent", {"type": "drop", "x": beside["x"], "y": beside["y"], "data": carried}
+    )
+    expect(page.locator("#drop-hint")).to_have_text(cracked_file.name)
+    expect(page.locator("#drop")).to_have_class("drop chosen")
+    assert len(page.context.pages) == 1 and page.url.endswith("/")
+    page.get_by_role("button", name="Inspect", exact=True).click()
+    page.wait_for_url("**/inspections/*")
+
+
+def test_text_is_dropped_into_a_field_as_ever(page: Page) -> None:
+    page.goto("/")
+    page.locator("#context summary").click()
+    field = page.get_by_label("Part number")
+    place = field.bounding_box()
+    assert place
+    at = {"x": place["x"] + 20, "y": place["y"] + 10}
+    carried = {"items": [{"mimeType": "text/plain", "data": "MT-4711"}], "dragOperationsMask": 1}
+    hand = page.context.new_cdp_session(page)
+    for step in ("dragEnter", "dragOver", "drop"):
+        hand.send("Input.dispatchDragEvent", {"type": step, **at, "data": carried})
+    expect(field).to_have_value("MT-4711")
+    expect(page.locator("#drop")).to_have_class("drop")
+
+
 def test_a_broken_file_gets_a_message_and_the_next_one_works(
     page: Page, cracked_file: Path, tmp_path: Path
 ) -> None:
