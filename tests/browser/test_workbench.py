@@ -244,6 +244,23 @@ def test_history_and_review_fit_a_phone(phone: Page) -> None:
         assert phone.evaluate("document.documentElement.scrollWidth") == 390, address
 
 
+def test_a_long_file_name_leaves_the_columns_of_the_history_as_they_were(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
+    columns = "[...document.querySelectorAll('.history th[scope=col]')].map((one) => one.offsetWidth)"
+    widths = []
+    for name in (f"{'long name ' * 4}.png", f"{'long name ' * 24}.png"):
+        file = {"name": name, "mimeType": "image/png", "buffer": encoded(surface())}
+        context = {"part_number": "MT-4711", "lot": "L-17"}
+        assert page.request.post("/api/v1/inspections", multipart={"file": file, **context}).ok
+        page.goto("/history?part=MT-4711")
+        widths.append(page.evaluate(columns))
+    assert widths[0] == widths[1]
+    shown = page.get_by_title(name)
+    expect(shown).to_have_text(name)  # whole, for whoever hears it
+    assert shown.evaluate("one => one.clientWidth <= 240 && one.clientWidth < one.scrollWidth")
+    assert shown.evaluate("one => getComputedStyle(one).textOverflow") == "ellipsis"
+
+
 # --- context --------------------------------------------------------------------------------------------
 
 
