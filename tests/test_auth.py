@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from factories import make_inspection, make_pictures
 from flask import Flask
 from flask.testing import FlaskClient
 from web_client import close, cracked, encoded, send_form, send_to_api, settings_in, tiny_app
@@ -532,6 +533,36 @@ def test_each_role_may_do_its_part(
         refused = client.get("/api/review").get_json()
         assert refused["code"] == "not_allowed" and "otto is an operator" in refused["detail"]
     close(app)
+
+
+def test_an_operator_reads_the_review_page_and_is_offered_no_answer(app: Flask, client: FlaskClient) -> None:
+    store = app.extensions["flawsight"].store
+    suspected = make_inspection("review")
+    record = store.add(suspected, encoded(cracked()), make_pictures(suspected))
+    pages = (
+        "/review",
+        f"/review/{record.id}",
+        f"/inspections/{record.id}",
+        f"/review/{record.id}?answer=reject",
+    )
+    sign_in(client, "otto")
+    for page in pages:
+        answered = client.get(page, headers=PAGE)
+        assert answered.status_code == 200 and record.number in answered.text
+        assert f'action="/review/{record.id}"' not in answered.text
+        if page.startswith("/review"):
+            assert "An inspector answers." in answered.text
+            assert "review.js" not in answered.text and "Start with" not in answered.text
+        else:
+            assert f"/review/{record.id}" not in answered.text and "Review: accept" not in answered.text
+    refused = client.post(f"/review/{record.id}", data={"csrf_token": form_token(client, "/")})
+    assert refused.status_code == 403
+    inspects = app.test_client()
+    sign_in(inspects, "ines")
+    assert "Start with" in inspects.get(pages[0]).text
+    assert f'action="/review/{record.id}"' in inspects.get(pages[1]).text
+    assert f'href="/review/{record.id}"' in inspects.get(pages[2]).text
+    assert not any("An inspector answers." in inspects.get(page).text for page in pages)
 
 
 def test_another_role_takes_effect_without_signing_in_again(app: Flask, client: FlaskClient) -> None:
