@@ -664,6 +664,36 @@ def test_what_cannot_be_added_is_said_beside_the_form(
     assert "short" not in refused.text
 
 
+def test_at_the_bench_a_link_leads_to_the_users_and_the_first_is_an_admin(tmp_path: Path) -> None:
+    app = tiny_app(tmp_path)
+    client = app.test_client()
+    start = client.get("/").text
+    assert 'href="/users"' in start and "Sign out" not in start and 'href="/account"' not in start
+    assert re.search(r'<option value="admin" selected', client.get("/users").text)
+    for fields in ({"role": "operator", "password": PASSWORD}, {"role": "admin", "password": ""}):
+        refused = send(client, "/users", name="anna", **fields)
+        assert refused.status_code == 400 and "The first user must be an admin" in refused.text
+        assert "somebody else" not in refused.text
+    assert send(client, "/users", name="anna", role="admin", password=PASSWORD).status_code == 303
+    assert re.search(r'href="/users".*Sign out', signed_in_start(app, "anna"), re.DOTALL)
+    close(app)
+
+
+def test_who_is_no_admin_sees_no_link_to_the_users(tmp_path: Path, app: Flask) -> None:
+    for name in ("otto", "ines"):
+        assert 'href="/users"' not in signed_in_start(app, name)
+    (tmp_path / "open").mkdir()
+    guests = tiny_app(tmp_path / "open", **OUTSIDE, insecure=True)
+    assert 'href="/users"' not in guests.test_client().get("/").text
+    close(guests)
+
+
+def signed_in_start(app: Flask, name: str) -> str:
+    client = app.test_client()
+    sign_in(client, name)
+    return client.get("/").text
+
+
 def test_the_last_admin_cannot_lock_everybody_out_on_the_page(client: FlaskClient) -> None:
     sign_in(client)
     refused = send(client, "/users/1", do="disable")

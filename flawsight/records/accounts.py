@@ -149,10 +149,14 @@ class Accounts:
         with self._store.transaction("write", write=True) as session:
             if session.scalar(select(UserRow.id).where(UserRow.name == name)):
                 raise AccountError("There is a user %(name)r already. Choose another name.", name=name)
+            nobody = session.scalar(select(UserRow.id).limit(1)) is None
+            if nobody and not (role == "admin" and hashed):
+                raise AccountError(
+                    "The first user must be an admin with a password, who can then add the others."
+                )
             row = UserRow(name=name, role=role, password=hashed, enabled=True, created_at=self._now())
             session.add(row)
             session.flush()
-            _keep_an_admin(session)
             return _user(row)
 
     def ensure_admin(self, name: str, password: str) -> User:
