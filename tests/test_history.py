@@ -83,7 +83,8 @@ def test_every_filter_finds_its_own_and_nothing_else(store: Store) -> None:
         (Filter(class_id="MT_Crack"), [bad]),
         (Filter(verdict="unknown"), [odd]),
         (Filter(confidence_from=0.55), [bad, good]),
-        (Filter(confidence_to=0.55), [odd, bad]),
+        (Filter(confidence_to=0.55), [bad]),
+        (Filter(verdict="unknown", confidence_to=0.55), []),
         (Filter(confidence_from=0.4, confidence_to=0.6), [bad]),
         (Filter(since=moments[1]), [odd, bad]),
         (Filter(until=moments[1]), [good]),
@@ -180,8 +181,8 @@ def test_every_condition_is_counted_and_every_page_walked_along_an_index(
         assert not [step for steps in counts for step in steps if step == "SCAN catalogue"], counts
         with monkeypatch.context() as patch:
             patch.setattr("flawsight.records.search.FEW", -1)  # as if all had many
-            *_, page = plans(store, lambda by=order: History(store).page(wanted, by))  # type: ignore[misc]
-        assert not [step for step in page if "TEMP B-TREE" in step], page
+            pages = plans(store, lambda by=order: History(store).page(wanted, by))  # type: ignore[misc]
+        assert not [step for steps in pages for step in steps if "TEMP B-TREE" in step], pages
 
 
 @pytest.mark.parametrize("kind", QUEUES)
@@ -209,6 +210,8 @@ def test_every_order_and_filter_gives_each_line_once_whatever_leads(
         for wanted in (
             Filter(),
             Filter(verdict="accept"),
+            Filter(verdict="unknown"),
+            Filter(final="unknown"),
             Filter(class_id="MT_Free", verdict="reject"),
             Filter(class_id="MT_Free", verdict="accept"),
             Filter(text="IMG_00000", confidence_from=0.9),
@@ -223,11 +226,11 @@ def test_every_order_and_filter_gives_each_line_once_whatever_leads(
         ):
             matching = [entry for entry in everything if matches(entry, wanted)]
             for name, order in ORDERS.items():
-                expected = sorted(
-                    matching,
-                    key=lambda e, o=order: (e.confidence if o.column == "confidence" else 0, e.created_at),  # type: ignore[misc]
-                    reverse=order.descending,
-                )
+                expected = sorted(matching, key=lambda e: e.created_at, reverse=order.descending)
+                if order.column == "confidence":
+                    known = [entry for entry in expected if entry.verdict != "unknown"]
+                    known.sort(key=lambda e: e.confidence, reverse=order.descending)
+                    expected = known + [entry for entry in expected if entry.verdict == "unknown"]
                 assert walked(history, wanted, name) == [entry.number for entry in expected], (
                     wanted,
                     name,
@@ -248,6 +251,7 @@ def matches(entry: object, wanted: Filter) -> bool:
         and wanted.inspector.lower() in ("", value["inspector"].lower())
         and wanted.station in ("", value["station"])
         and value["name"].startswith(wanted.text)
+        and (wanted.confidence_from is None or value["verdict"] != "unknown")
         and value["confidence"] >= (wanted.confidence_from or 0)
         and (wanted.since is None or value["created_at"] >= wanted.since)
         and (wanted.until is None or value["created_at"] < wanted.until)
@@ -269,6 +273,43 @@ def walked(history: History, wanted: Filter, order: str) -> list[str]:
         assert page.entries == earlier.entries
     assert page.before is None
     return [entry.number for part in forth for entry in part.entries]
+
+
+def test_parts_without_a_confidence_come_last_and_lead_back_to_those_with_one(
+    client: FlaskClient, store: Store
+) -> None:
+    odd = [file(store, "unknown", share) for share in (0.99, 0.2)]
+    sure, unsure = file(store, "accept", 0.9), file(store, "reject", 0.6)
+    for order, expected in [
+        ("most_confident", [sure, unsure, *odd[::-1]]),
+        ("least_confident", [unsure, sure, *odd]),
+    ]:
+        assert numbers(store, order=order) == expected
+        listed = client.get(f"/history?order={order}").text
+        page = client.get(address_of(listed, expected[0])).text
+        seen = [shown(page)]
+        while 'rel="next"' in page:
+            page = client.get(link(page, "next")).text
+            seen.append(shown(page))
+        assert seen == expected
+        while 'rel="prev"' in page:
+            page = client.get(link(page, "prev")).text
+            seen.append(shown(page))
+        assert seen[len(expected) :] == expected[-2::-1]
+
+
+def test_no_confidence_is_printed_of_a_part_that_the_model_does_not_know(
+    client: FlaskClient, store: Store
+) -> None:
+    number = file(store, "unknown", 0.8765)
+    page = client.get("/history").text
+    assert number in page and "87.6" not in page and "87.7" not in page
+    assert '<td data-label="Confidence" class="number blank">–</td>' in page
+    table = client.get("/history/history.csv").data.decode("utf-8-sig")
+    [row] = csv.DictReader(StringIO(table))
+    assert (row["verdict"], row["confidence"]) == ("unknown", "")
+    answered = client.get("/api/v1/inspections").json
+    assert answered and answered["inspections"][0]["confidence"] == 0.8765  # the shape of the API stays
 
 
 def test_a_count_stops_at_its_limit(store: Store) -> None:

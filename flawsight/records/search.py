@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, and_, func, literal, literal_column, or_, 
 from sqlalchemy.orm import Session
 
 from flawsight.i18n import marked
+from flawsight.inspection.result import VERDICTS
 from flawsight.records.catalogue import microseconds, moment
 from flawsight.records.record import Record
 from flawsight.records.store import Store
@@ -41,6 +42,8 @@ _PAIRS = (
     ("class_id", "final"), ("class_id", "verdict"), ("class_id", "confidence"), ("verdict", "final"),
     ("final", "confidence"), ("verdict", "confidence"),
 )  # fmt: skip
+_UNKNOWN = "unknown"  # the verdict of a part that has no class, and so no confidence in one
+_KNOWN = tuple(verdict for verdict in VERDICTS if verdict != _UNKNOWN)
 _BEGINS = ("number", "part_number", "lot", "serial", "name")
 _SERIES = "INSP-"
 _RUNNING = re.compile(r"0*(\d{1,9})", re.ASCII)  # a running number as people write it, with zeros or without
@@ -61,7 +64,8 @@ class Filter:
             also the running number of any year.
         since, until: filed at or after, filed before; aware.
         class_id, verdict: of the model.
-        confidence_from, confidence_to: bounds of the model's confidence, both included, 0..1.
+        confidence_from, confidence_to: bounds of the model's confidence, both included, 0..1; a part that
+            the model does not know has none, and lies within no bounds.
         review: one of ``catalogue.REVIEW_STATES``.
         model: name and version.
         numbers: runs of numbers, any of them.
@@ -89,14 +93,22 @@ class Filter:
     def is_empty(self) -> bool:
         return all(getattr(self, field.name) in ("", None, ()) for field in fields(self))
 
+    def bounds_confidence(self) -> bool:
+        return self.confidence_from is not None or self.confidence_to is not None
+
 
 @dataclass(frozen=True)
 class Order:
-    """By ``column``, then by time."""
+    """By ``column``, then by time; what has no confidence stands behind what has one."""
 
     title: str
     column: str
     descending: bool
+
+    @property
+    def behind(self) -> float:
+        """What the key of a line without a confidence says instead: behind each that there can be."""
+        return -1.0 if self.descending else 2.0
 
 
 ORDERS = {
@@ -229,6 +241,36 @@ class History:
 def _rows(
     session: Session, wanted: Filter, order: Order, size: int, key: Key | None, back: bool = False
 ) -> list[CatalogueRow]:
+    """Up to ``size`` lines after ``key``, or with ``back`` those before it; the nearest first."""
+    rows: list[CatalogueRow] = []
+    key_is_behind = key is not None and key[0] == order.behind
+    for part, by in _stretches(wanted, order)[:: -1 if back else 1]:
+        start = key
+        if by is not order and not key_is_behind:  # all of this part comes after the key
+            if back:
+                continue
+            start = None
+        rows += _stretch(session, part, by, size - len(rows), start, back)
+        if len(rows) == size:
+            break
+    return rows
+
+
+def _stretches(wanted: Filter, order: Order) -> list[tuple[Filter, Order]]:
+    """``wanted`` in parts that lie one behind the other, each of which an index has in its order."""
+    if order.column == "at":
+        return [(wanted, order)]
+    found = []
+    if wanted.verdict != _UNKNOWN:
+        found.append((replace(wanted, confidence_from=wanted.confidence_from or 0.0), order))
+    if wanted.verdict in ("", _UNKNOWN) and not wanted.bounds_confidence():
+        found.append((replace(wanted, verdict=_UNKNOWN), replace(order, column="at")))
+    return found
+
+
+def _stretch(
+    session: Session, wanted: Filter, order: Order, size: int, key: Key | None, back: bool
+) -> list[CatalogueRow]:
     conditions, sort = _plan(session, wanted, order)
     names = ("at",) if order.column == "at" else (order.column, "at")
     columns = [sort(name) for name in names]
@@ -306,10 +348,12 @@ def _conditions(
     bounds += [column("at").between(*span)] if span else []
     if bounds:
         found["time"] = and_(*bounds)
-    low, high = wanted.confidence_from, wanted.confidence_to
-    if low is not None or high is not None:
+    if wanted.bounds_confidence():
+        low, high = wanted.confidence_from, wanted.confidence_to
         low, high = (0.0 if low is None else low), (1.0 if high is None else high)
         found["confidence"] = column("confidence").between(low, high)
+        if wanted.verdict not in _KNOWN:
+            found["known"] = column("verdict").in_(_KNOWN)
     if wanted.numbers:
         number = column("number")
         found["numbers"] = or_(
@@ -349,7 +393,8 @@ def _distinct(session: Session, name: str) -> tuple[str, ...]:
 
 
 def _key(row: CatalogueRow, order: Order) -> Key:
-    return getattr(row, order.column), row.at
+    behind = order.column == "confidence" and row.verdict == _UNKNOWN
+    return order.behind if behind else getattr(row, order.column), row.at
 
 
 def entry_of(row: CatalogueRow) -> Entry:

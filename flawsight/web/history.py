@@ -354,7 +354,7 @@ def _row(record: Record, review: Review | None) -> dict[str, Any]:
         "verdict": data["verdict"],
         "class": data["predicted_class"],
         "class_title": describe_class(data["predicted_class"]).title,
-        "confidence": data["confidence"],
+        "confidence": "" if data["verdict"] == "unknown" else data["confidence"],
         "defect_probability": data["defect_probability"],
         "boxes": len(data["boxes"]),
         **{key: data.get("context", {}).get(key, "") for key in CONTEXT},

@@ -188,8 +188,12 @@ class HistoryFilter(BaseModel):
     verdict: Verdict | None = Field(None, description="The model's.")
     final: Verdict | None = Field(None, description="The verdict that counts: a person's, else the model's.")
     disposition: Literal["use_as_is", "rework", "repair", "scrap", "return"] | None = None
-    low: Percent | None = Field(None, alias="min", description="Least confidence of the model.")
-    high: Percent | None = Field(None, alias="max", description="Highest confidence of the model.")
+    low: Percent | None = Field(
+        None, alias="min", description="Least confidence of the model; an unknown part has none."
+    )
+    high: Percent | None = Field(
+        None, alias="max", description="Highest confidence of the model; an unknown part has none."
+    )
     review: Literal["none", "confirmed", "corrected"] | None = None
     model: str = Field("", description="Name and version.")
     numbers: str = Field("", description="Numbers, or runs of them: `INSP-2026-000012..000015, 000017`.")
