@@ -547,6 +547,22 @@ def test_empty_fields_do_not_stay_in_the_address(client: FlaskClient) -> None:
 def test_a_filter_that_means_nothing_is_refused_with_a_hint(client: FlaskClient, query: str) -> None:
     response = client.get(f"/history?{query}")
     assert response.status_code == 400 and "There is nothing" not in response.text
+    assert client.get(f"/api/v1/inspections?{query}").json["code"] == "bad_filter"  # type: ignore[index]
+
+
+def test_a_filter_that_means_nothing_is_said_beside_the_form_as_it_was_filled_in(
+    client: FlaskClient, store: Store
+) -> None:
+    number = file(store)
+    page = client.get("/history?q=IMG&lot=L1&min=80&max=20&numbers=12-15&verdict=reject&order=oldest")
+    assert page.status_code == 400
+    assert re.search(r'<p class="problem" role="alert">[^<]*\(80 %\) is above', page.text)
+    for name, value in (("q", "IMG"), ("lot", "L1"), ("min", "80"), ("max", "20"), ("numbers", "12-15")):
+        assert re.search(rf'<input [^>]*name="{name}"[^>]* value="{value}"', page.text), name
+    assert '<option value="reject" selected>' in page.text and "<details open>" in page.text
+    assert number not in page.text and "Save these as" not in page.text and "problem-page" not in page.text
+    page = client.get("/history?numbers=12-15", headers={"Accept": "text/html", "Accept-Language": "de"})
+    assert page.status_code == 400 and "sind keine Nummern von Prüfungen" in page.text
 
 
 def test_numbers_of_inspections_are_listed_and_exported_whatever_lies_between(

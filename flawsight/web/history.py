@@ -80,20 +80,31 @@ class Line:
 
 
 @bp.get("")
-def index() -> str | AnyResponse:
+def index() -> str | AnyResponse | tuple[str, int]:
     if "" in request.args.values():  # a form sends every field; the address keeps those that say something
         return redirect(_address(_said(request.args)))
-    wanted, order, place = parse(request.args)
+    try:
+        wanted, order, place = parse(request.args)
+    except BadFilter as error:
+        return _page(problem=error.said()), error.status
     history = History(service().store)
     page = history.page(wanted, order, PAGE, **place)
-    choices = history.choices()
     said = filter_said(request.args)
-    return render_template(
-        "history.html",
+    return _page(
         lines=[_line(entry) for entry in page.entries],
         count_text=_count_text(history.count(wanted, COUNTED + 1)),
         filtered=not wanted.is_empty(),
-        said=said,
+        newer=page.before and _address({**said, "before": spell(page.before)}),
+        older=page.after and _address({**said, "after": spell(page.after)}),
+    )
+
+
+def _page(**found: Any) -> str:
+    """The form as the address fills it in, with what was ``found`` or the ``problem`` with the address."""
+    choices = History(service().store).choices()
+    return render_template(
+        "history.html",
+        said=filter_said(request.args),
         classes=[describe_class(class_id) for class_id in choices.classes],
         models=choices.models,
         verdicts=VERDICTS,
@@ -101,8 +112,7 @@ def index() -> str | AnyResponse:
         dispositions=DISPOSITIONS,
         orders=ORDERS,
         this_year=date.today().year,
-        newer=page.before and _address({**said, "before": spell(page.before)}),
-        older=page.after and _address({**said, "after": spell(page.after)}),
+        **found,
     )
 
 
