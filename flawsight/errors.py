@@ -15,7 +15,7 @@ FlawsightError
 
 from __future__ import annotations
 
-from flawsight.i18n import gettext
+from flawsight.i18n import ENGLISH, gettext, speaking
 
 
 class FlawsightError(Exception):
@@ -29,7 +29,8 @@ class FlawsightError(Exception):
     status = 500
 
     def __init__(self, message: str = "", **values: object) -> None:
-        super().__init__(message % values if values else message)
+        with speaking(ENGLISH):  # a figure among the values is written as the present language does
+            super().__init__(message % values if values else message)
         self._message, self._values = message, values
 
     def said(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache, wraps
 from gettext import NullTranslations, translation
 from pathlib import Path
@@ -73,6 +74,17 @@ def number(value: float, digits: int = 0) -> str:
     """``value`` with ``digits`` decimals as the present language writes it: 1,234.5 or 1.234,5."""
     pattern = "#,##0" + ("." + "0" * digits if digits else "")
     return format_decimal(value, pattern, locale=language())
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number in a message that is said later, maybe in another language: only then it is written."""
+
+    value: float
+    digits: int = 0
+
+    def __str__(self) -> str:
+        return number(self.value, self.digits)
 
 
 def percent(share: float) -> str:

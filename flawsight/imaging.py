@@ -17,6 +17,7 @@ converted band by band.
 from __future__ import annotations
 
 import hashlib
+import logging
 import struct
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from flawsight.errors import EmptyUpload, ImageError, ImageTooLarge, NotAnImage
+from flawsight.i18n import Figure
 
 MAX_BYTES = 32 * 2**20
 MAX_PIXELS = 50_000_000
@@ -39,6 +41,8 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 _FULL_COLOUR = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444  # colour is kept for every pixel
 _ORIENTATION = 0x0112  # EXIF tag
 _PNG_TURNS = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")  # parts of a PNG that may hold that tag
+
+log = logging.getLogger(__name__)
 
 
 def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -63,9 +67,9 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIX
         except MemoryError:
             raise
         except Exception as error:  # decoders fail in any way they like on damaged bytes
+            log.debug("An image cannot be decoded: %s", error)  # in English, and of no use to the sender
             raise NotAnImage(
-                "The image is damaged or ends early (%(error)s). Save or transfer it again, then retry.",
-                error=error,
+                "The image is damaged or ends early. Save or transfer it again, then retry."
             ) from error
 
 
@@ -155,8 +159,8 @@ def _check_bytes(size: int, limit: int) -> None:
         raise ImageTooLarge(
             "The file has %(size)s MiB; the limit is %(limit)s MiB. Send a smaller file, or "
             "raise FLAWSIGHT_MAX_UPLOAD_MB.",
-            size=f"{size / 2**20:.1f}",
-            limit=f"{limit / 2**20:.1f}",
+            size=Figure(size / 2**20, 1),
+            limit=Figure(limit / 2**20, 1),
         )
 
 
@@ -168,7 +172,7 @@ def _check_pixels(size: tuple[int, int], limit: int) -> None:
             "smaller picture or a part of it, or raise FLAWSIGHT_MAX_PIXELS.",
             width=width,
             height=height,
-            limit=f"{limit:,}",
+            limit=Figure(limit),
         )
     if max(width, height) > MAX_SIDE:
         raise ImageTooLarge(
@@ -176,7 +180,7 @@ def _check_pixels(size: tuple[int, int], limit: int) -> None:
             "%(max_side)s. Cut the part out of the picture and send that.",
             width=width,
             height=height,
-            max_side=f"{MAX_SIDE:,}",
+            max_side=Figure(MAX_SIDE),
         )
     if width < 1 or height < 1:
         raise NotAnImage(
@@ -193,10 +197,9 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # Pillow's own limit, far above ours unless ours was raised.
         raise ImageTooLarge(
-            "The image has far too many pixels (%(error)s); the limit is %(max_pixels)s. Send a "
-            "smaller picture or a part of it.",
-            error=error,
-            max_pixels=f"{max_pixels:,}",
+            "The image has far too many pixels; the limit is %(max_pixels)s. Send a smaller picture or a "
+            "part of it.",
+            max_pixels=Figure(max_pixels),
         ) from error
     except MemoryError:
         raise

@@ -146,8 +146,10 @@ def test_what_is_not_an_image_is_refused(data: bytes) -> None:
 def test_truncated_file_is_refused(kind: str, share: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     data = saved(Image.fromarray(noise), kind)
-    with pytest.raises(NotAnImage):
+    with pytest.raises(NotAnImage) as refused:
         decode(data[: int(len(data) * share)])
+    # What a decoder says of it is English: it stays in the chain, out of the sentence that people see.
+    assert refused.value.__cause__ is not None and str(refused.value.__cause__) not in refused.value.said()
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow grumbles before it gives up
@@ -173,8 +175,9 @@ def test_damaged_bytes_never_escape_the_error_tree() -> None:
 @pytest.mark.parametrize("side", [8_000, 12_000, 50_000])
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_decompression_bomb_is_refused_by_its_header(side: int) -> None:
-    with pytest.raises(ImageTooLarge, match="Send a smaller picture"):
+    with pytest.raises(ImageTooLarge, match="Send a smaller picture") as refused:
         decode(png_header(side, side))
+    assert "exceeds limit" not in refused.value.said() and "50,000,000" in refused.value.said()
 
 
 @pytest.mark.filterwarnings("error")

@@ -11,9 +11,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from pypdf import PdfReader
-from web_client import close, cracked, encoded, send_to_api, tiny_app, token
+from web_client import bomb, close, cracked, encoded, post_file, send_to_api, tiny_app, token
 
 from flawsight import i18n
+from flawsight.errors import ImageTooLarge
+from flawsight.imaging import MAX_PIXELS
 
 BROWSER = {"Accept": "text/html"}
 
@@ -91,6 +93,22 @@ def test_an_error_is_said_in_the_readers_language_and_to_programs_in_english(cli
     assert told["detail"].startswith("The file is not an image")
     page = client.get("/history?min=much", headers={**BROWSER, **asked}).text
     assert "ist keine Prozentzahl" in page
+
+
+def test_numbers_of_an_error_are_written_in_the_language_it_is_said_in(client: FlaskClient) -> None:
+    limit = f"{MAX_PIXELS:,}"
+    told = send_to_api(client, bomb(8_000), Accept_Language="de").get_json()
+    assert f"the limit is {limit} pixels" in told["detail"]
+    sent = post_file(
+        client, "/inspections", bomb(8_000), "a.png", {**BROWSER, "Accept-Language": "de"},
+        csrf_token=token(client),
+    )  # fmt: skip
+    assert sent.status_code == 413 and limit not in sent.text and limit.replace(",", ".") in sent.text
+    with i18n.speaking("de"):
+        error = ImageTooLarge("%(side)s pixels", side=i18n.Figure(65_500))
+    assert (str(error), error.said()) == ("65,500 pixels", "65,500 pixels")
+    with i18n.speaking("id"):
+        assert error.said() == "65.500 pixels"
 
 
 def test_the_exported_table_is_english_in_every_language(client: FlaskClient) -> None:

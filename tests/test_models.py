@@ -336,6 +336,33 @@ def test_a_name_from_outside_opens_no_file(client: FlaskClient, home: Path) -> N
     assert client.get("/api/v1/models/model/charts/none").status_code == 404
 
 
+def test_charts_are_called_by_what_they_show_in_the_readers_language(client: FlaskClient, home: Path) -> None:
+    for folder, names in (
+        (home / "charts", ("confusion_matrix", "reliability", "val_metrics", "my_own")),
+        (home / "runs" / "tiles", ("epoch-seconds", "confusion-a-0")),
+    ):
+        if folder.name == "tiles":
+            content = write_study(home)
+            content["charts"] = [f"{name}.png" for name in names]
+            (folder / "comparison.json").write_text(json.dumps(content))
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            (folder / f"{name}.png").write_bytes(encoded(surface()))
+    page = client.get("/models/model").text
+    assert titles(page) == [
+        "Confusion matrix", "my own", "Reliability: how often an answer of this confidence is right",
+        "Validation figures by epoch",
+    ]  # fmt: skip
+    client.set_cookie("flawsight_language", "de")
+    assert titles(client.get("/models/model").text)[0] == "Konfusionsmatrix"
+    assert titles(client.get("/comparisons/tiles").text) == ["Dauer einer Epoche", "Konfusionsmatrix von a-0"]
+
+
+def titles(page: str) -> list[str]:
+    """What stands below the charts of the page."""
+    return re.findall(r'<img src="[^"]*" alt="" loading="lazy"><span>([^<]*)</span>', page)
+
+
 # --- what was measured --------------------------------------------------------------------------------------
 
 

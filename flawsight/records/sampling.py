@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flawsight.errors import FlawsightError
+from flawsight.i18n import Figure
 
 LEVELS = ("I", "II", "III")  # general inspection levels; II is the usual one
 LARGEST_LOT = 100_000_000  # parts; what is larger is a slip of the finger
@@ -114,7 +115,7 @@ def code_letter(size: int, level: str) -> str:
         )
     if not 1 <= size <= LARGEST_LOT:
         raise BadPlan(
-            "A lot has 1 to %(most)s parts, not %(size)s.", most=f"{LARGEST_LOT:,}", size=f"{size:,}"
+            "A lot has 1 to %(most)s parts, not %(size)s.", most=Figure(LARGEST_LOT), size=Figure(size)
         )
     letters = next(letters for largest, letters in CODE_LETTERS if size <= largest)
     return letters[LEVELS.index(level)]

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, flash, jsonify, redirect, render_template
 from werkzeug.wrappers import Response as AnyResponse
 
 from flawsight.i18n import gettext as _
-from flawsight.i18n import ngettext
+from flawsight.i18n import ngettext, number
 from flawsight.records.assessment import PART_WORDS, SEVERITIES, SEVERITY_WORDS, Assessment, plans
 from flawsight.records.issued import issue
 from flawsight.records.links import Head
@@ -394,5 +394,5 @@ def _csv_lines(lot: Lot, assessment: Assessment) -> Iterator[str]:
 
 def _count_text(count: int) -> str:
     if count > COUNTED:
-        return _("More than %(num)s lots", num=f"{COUNTED:,}")
+        return _("More than %(num)s lots", num=number(COUNTED))
     return ngettext("%(num)s lot", "%(num)s lots", count)

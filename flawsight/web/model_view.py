@@ -35,6 +35,25 @@ PLACES = {
     "pointing_game": marked("Heat map points at the defect"),
     "good_with_box": marked("Good parts that show a box"),
 }
+# Drawn by training, evaluation and the lab, by the names of their files; ``learning`` is not loaded here.
+CHARTS = {
+    "accuracy_curve": marked("Accuracy by epoch"),
+    "loss_curve": marked("Loss by epoch"),
+    "val_metrics": marked("Validation figures by epoch"),
+    "class_distribution": marked("Pictures of each class"),
+    "confusion_matrix": marked("Confusion matrix"),
+    "per_dataset_accuracy": marked("Accuracy by dataset"),
+    "reliability": marked("Reliability: how often an answer of this confidence is right"),
+    "cost_curve": marked("What a threshold costs"),
+    "worst_mistakes": marked("The worst mistakes"),
+    "accuracy": marked("Accuracy"),
+    "epoch-seconds": marked("Time of an epoch"),
+    "thresholds": marked("Thresholds and what they cost"),
+}
+CHARTS_OF_RUNS = {
+    "curves": marked("Curves of %(name)s"),
+    "confusion": marked("Confusion matrix of %(name)s"),
+}
 GENERATED = "(generated)"  # ends the name of a dataset of drawn pictures, as in ``data.samples``
 LISTED = ("balanced_accuracy", "escape_rate", "overkill_rate")  # in the list of models
 
@@ -44,6 +63,15 @@ class BadNumber(FlawsightError):
 
     code = "bad_number"
     status = 400
+
+
+def chart_title(file: str) -> str:
+    """What the chart of that file name shows; of one that nobody here draws, its name."""
+    name = file.rsplit(".", 1)[0]
+    kind, _dash, run = name.partition("-")
+    if run and kind in CHARTS_OF_RUNS:
+        return _(CHARTS_OF_RUNS[kind], name=run)
+    return _(CHARTS[name]) if name in CHARTS else name.replace("_", " ")
 
 
 # --- models ---------------------------------------------------------------------------------------------

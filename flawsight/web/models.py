@@ -190,7 +190,7 @@ def _show(key: str, problem: str | None) -> str:
             (results.get("test") or {}).get("confusion"), words.drawn_only(results)
         ),
         drawn_text=words.drawn_text(results),
-        charts=list(fleet.library.charts(model)),
+        charts=[(name, words.chart_title(name)) for name in fleet.library.charts(model)],
         curves=curves,
         view=view,
         reliability=words.reliability_chart(curves) if curves is not None else None,

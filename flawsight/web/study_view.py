@@ -13,7 +13,7 @@ from flawsight.i18n import marked, number
 from flawsight.inspection.studies import Study
 from flawsight.taxonomy import describe
 from flawsight.web.charts import Axis, Chart, Series, line_chart, top_of
-from flawsight.web.model_view import confusion_table, rate_text
+from flawsight.web.model_view import chart_title, confusion_table, rate_text
 from flawsight.web.view import spoken_stamp
 
 STUDY_FIGURES = {
@@ -57,7 +57,7 @@ class StudyView:
     curves: list[Chart]
     classes: SimpleNamespace | None
     entries: list[SimpleNamespace]
-    charts: list[str]
+    charts: list[tuple[str, str]]
 
 
 def study_line(study: Study) -> SimpleNamespace:
@@ -115,7 +115,7 @@ def study_view(study: Study) -> StudyView:
             for label, run in runs
             if run
         ],
-        list(study.charts()),
+        [(name, chart_title(name)) for name in study.charts()],
     )  # fmt: skip
 
 
