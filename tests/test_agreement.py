@@ -15,7 +15,7 @@ from flawsight.inspection.agreement import kappa
 from flawsight.records import Store
 from flawsight.records.agreement import Counted, agreement, summarise
 from flawsight.records.reviews import Answer, Reviews
-from flawsight.web.trust_view import agreement_warnings
+from flawsight.web.trust_view import agreement_warnings, kappa_text
 
 FILED = {"accept": 100, "review": 10, "reject": 40, "unknown": 0}
 
@@ -37,10 +37,33 @@ def test_kappa_is_that_of_another_program() -> None:
     assert found is not None and found.value == pytest.approx(cohen_kappa_score(one, two))
 
 
-def test_kappa_of_full_agreement_is_one_and_of_one_answer_undefined() -> None:
+def test_kappa_of_full_agreement_is_one_without_an_interval() -> None:
     full = kappa({("yes", "yes"): 10, ("no", "no"): 10})
-    assert full is not None and (full.value, full.low, full.high) == (1, 1, 1)
-    assert kappa({("yes", "yes"): 10}) is None and kappa({}) is None
+    assert full is not None and (full.value, full.low, full.high) == (1, None, None)
+    assert kappa_text(full).startswith("1.00 (agreed on 100.0\N{NO-BREAK SPACE}% of 20 parts; too few")
+
+
+def test_one_answer_gives_no_kappa_and_the_page_says_so_in_words() -> None:
+    one = summarise([Counted("accept", "MT_Free", "reject", "MT_Crack", 1)], {"accept": 1})
+    assert one.n == 1 and one.verdicts is None and one.classes is None
+    assert kappa_text(one.verdicts).startswith("not defined: too few answers")
+    assert kappa({}) is None
+    few = {("yes", "yes"): 4, ("no", "no"): 3}
+    assert kappa(few) is None and kappa({**few, ("yes", "no"): 1}) is not None
+
+
+def test_kappa_says_nothing_where_a_judge_never_changes_the_answer() -> None:
+    assert kappa({("yes", "yes"): 10}) is None
+    assert kappa({("yes", "yes"): 40, ("no", "yes"): 20}) is None
+    assert kappa({("yes", "yes"): 40, ("yes", "no"): 20, ("no", "no"): 0}) is None
+
+
+def test_many_classes_need_more_parts_for_an_interval_than_two() -> None:
+    both = kappa({("a", "a"): 6, ("b", "b"): 6, ("a", "b"): 2})
+    more = kappa({("a", "a"): 6, ("b", "b"): 5, ("a", "b"): 2, ("c", "c"): 1})
+    assert both is not None and both.low is not None and both.n == 14
+    assert more is not None and more.low is None and more.n == 14  # 2 · 3² = 18
+    assert "too few of them" in kappa_text(more)
 
 
 def test_miss_and_false_alarm_rates_by_hand() -> None:

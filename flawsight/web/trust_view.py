@@ -11,6 +11,7 @@ from typing import Any
 
 from flawsight.i18n import gettext as _
 from flawsight.i18n import marked, ngettext, number, percent
+from flawsight.inspection.agreement import Kappa
 from flawsight.inspection.drift import MOVED, Mix, Shift
 from flawsight.inspection.operating import Rate
 from flawsight.inspection.quality import Quality
@@ -239,10 +240,18 @@ def rate_text(rate: Rate) -> str:
     )
 
 
-def kappa_text(kappa: Any) -> str:
+def kappa_text(kappa: Kappa | None) -> str:
     """Kappa with its interval, in words."""
     if kappa is None:
         return _("not defined: too few answers, or always the same one")
+    if kappa.low is None or kappa.high is None:
+        return _(
+            "%(value)s (agreed on %(observed)s of %(n)s parts; too few of them, or too much alike, "
+            "for an interval)",
+            value=number(kappa.value, 2),
+            observed=percent(kappa.observed),
+            n=number(kappa.n),
+        )
     return _(
         "%(value)s (95 %% interval %(low)s to %(high)s; agreed on %(observed)s of %(n)s parts)",
         value=number(kappa.value, 2),
