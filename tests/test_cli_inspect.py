@@ -59,13 +59,30 @@ def test_broken_and_missing_files_get_error_lines_and_the_rest_goes_on(
     assert "cannot be read" in by_name["gone.png"]["error"]["message"]
     assert by_name["gone.png"].keys() == {"schema", "image", "error"}
     assert by_name["scratched.png"]["verdict"] == "reject"
-    assert "2 failed" in result.stderr
+    assert f"{part_files / 'gone.png'} does not exist." in result.stderr
+    assert "3 images: 1 failed, 1 reject, 1 accept" in result.stderr
 
 
 def test_folder_without_images_is_an_error(tmp_path: Path, tiny_model: Path) -> None:
     result = run(tmp_path, "--model", tiny_model)
     assert result.exit_code == 1
     assert "no image in the folder" in lines_of(result)[0]["error"]["message"]
+    assert result.stderr == f"The folder {tmp_path} holds no images.\n"
+
+
+def test_one_image_is_counted_in_the_singular_and_a_path_without_any_not_at_all(
+    part_files: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    result = run(part_files / "good.png", "--model", tiny_model)
+    assert result.stderr == "1 image: 1 accept\n"
+    (empty := tmp_path / "empty").mkdir()
+    result = run(empty, tmp_path / "gone", part_files / "good.png", "--model", tiny_model)
+    assert result.exit_code == 1 and len(lines_of(result)) == 3
+    assert result.stderr.splitlines() == [
+        f"The folder {empty} holds no images.", f"{tmp_path / 'gone'} does not exist.", "1 image: 1 accept",
+    ]  # fmt: skip
+    broken = run(part_files / "deep" / "broken.png", "--model", tiny_model)
+    assert (broken.exit_code, broken.stderr) == (1, "1 image: 1 failed\n")
 
 
 def test_files_are_written_beside_the_lines(part_files: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -91,9 +91,23 @@ def inspect(
             verdicts[line.get("verdict", "failed")] += 1
             lines.write(json.dumps(line, allow_nan=False) + "\n")
             lines.flush()
-    click.echo(f"{len(files)} images: " + ", ".join(f"{n} {what}" for what, n in verdicts.items()), err=True)
+    click.echo(_summary(files, verdicts), err=True)
     if verdicts["failed"]:
         sys.exit(1)
+
+
+def _summary(files: Sequence[Path], verdicts: Counter[str]) -> str:
+    """How many images got which verdict; a path that leads to none is no image that failed."""
+    empty = [path for path in files if path.is_dir()]
+    missing = [path for path in files if not path.exists()]
+    images = len(files) - len(empty) - len(missing)
+    counts = verdicts - Counter(failed=len(empty) + len(missing))
+    said = [f"The folder {path} holds no images." for path in empty]
+    said += [f"{path} does not exist." for path in missing]
+    if images:
+        figures = ", ".join(f"{count} {what}" for what, count in counts.items())
+        said.append(f"{images} image{'s' if images > 1 else ''}: {figures}")
+    return "\n".join(said)
 
 
 def _moved(inspector: Inspector, accept_below: float | None, reject_from: float | None) -> Inspector:
