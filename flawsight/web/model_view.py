@@ -42,7 +42,7 @@ CHARTS = {
     "val_metrics": marked("Validation figures by epoch"),
     "class_distribution": marked("Pictures of each class"),
     "confusion_matrix": marked("Confusion matrix"),
-    "per_dataset_accuracy": marked("Accuracy by dataset"),
+    "per_dataset_accuracy": marked("Accuracy by family"),
     "reliability": marked("Reliability: how often an answer of this confidence is right"),
     "cost_curve": marked("What a threshold costs"),
     "worst_mistakes": marked("The worst mistakes"),
