@@ -21,7 +21,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Connection, event, text
 from web_client import token
 
-from flawsight.inspection.result import VERDICTS
+from flawsight.inspection.result import VERDICTS, Box
 from flawsight.records import Store
 from flawsight.records.assessment import Taken
 from flawsight.records.catalogue import moment
@@ -310,6 +310,16 @@ def test_no_confidence_is_printed_of_a_part_that_the_model_does_not_know(
     assert (row["verdict"], row["confidence"]) == ("unknown", "")
     answered = client.get("/api/v1/inspections").json
     assert answered and answered["inspections"][0]["confidence"] == 0.8765  # the shape of the API stays
+
+
+def test_a_line_names_every_kind_of_defect_as_the_result_does(client: FlaskClient, store: Store) -> None:
+    boxes = Box(4, 4, 12, 12, 0.9, "PCB_open"), Box(30, 20, 40, 30, 0.8, "PCB_spur")
+    board = make_inspection("reject", "PCB_open", boxes=boxes, name="board.png", width=64, height=48)
+    filed = store.add(board, b"upload", make_pictures(board), {})
+    assert "<span>Open, Spur</span>" in client.get("/history").text
+    Reviews(store).add(filed.id, Answer("A. Kern", "accept", "PCB_Free", disposition="use_as_is"))
+    page = client.get("/history").text
+    assert "Open, Spur" not in page and "A person decided" in page
 
 
 def test_a_count_stops_at_its_limit(store: Store) -> None:

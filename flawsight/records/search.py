@@ -9,7 +9,7 @@ if all have many, the lines are walked in the order asked for and soon fill a pa
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -205,12 +205,20 @@ class History:
         while True:
             with self.store.transaction("read") as session:
                 rows = _rows(session, wanted, ORDERS[order], CHUNK, key)
-                filed = select(InspectionRow).where(InspectionRow.id.in_([row.id for row in rows]))
-                found = {row.id: self.store.record(row) for row in session.scalars(filed)}
+                found = self._records(session, [row.id for row in rows])
             yield from (found[row.id] for row in rows if row.id in found)
             if len(rows) < CHUNK:
                 return
             key = _key(rows[-1], ORDERS[order])
+
+    def records(self, page: Page) -> dict[str, Record]:
+        """What a page lists, whole, by id; one that was deleted meanwhile is left out."""
+        with self.store.transaction("read") as session:
+            return self._records(session, [entry.id for entry in page.entries])
+
+    def _records(self, session: Session, ids: Sequence[str]) -> dict[str, Record]:
+        filed = select(InspectionRow).where(InspectionRow.id.in_(ids))
+        return {row.id: self.store.record(row) for row in session.scalars(filed)}
 
     def neighbours(
         self,

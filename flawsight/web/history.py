@@ -40,7 +40,7 @@ from flawsight.web.auth import current_user, requires
 from flawsight.web.security import csrf
 from flawsight.web.service import service
 from flawsight.web.spreadsheet import csv_line
-from flawsight.web.view import NOBODY, badge_word, headline, spoken_time
+from flawsight.web.view import NOBODY, badge_word, spoken_time, summary
 
 PAGE = 50
 COUNTED = 10_000  # above this the page says "more than"
@@ -90,8 +90,14 @@ def index() -> str | AnyResponse | tuple[str, int]:
     history = History(service().store)
     page = history.page(wanted, order, PAGE, **place)
     said = filter_said(request.args)
+    records = history.records(page)
+    answers = Reviews(history.store).latest(list(records))
     return _page(
-        lines=[_line(entry) for entry in page.entries],
+        lines=[
+            _line(entry, summary(records[entry.id], answers.get(entry.id)).headline)
+            for entry in page.entries
+            if entry.id in records
+        ],
         count_text=_count_text(history.count(wanted, COUNTED + 1)),
         filtered=not wanted.is_empty(),
         newer=page.before and _address({**said, "before": spell(page.before)}),
@@ -485,12 +491,11 @@ def _rule(values: Mapping[str, str], wrong: type[FlawsightError] = BadFilter) ->
 # --- words ----------------------------------------------------------------------------------------------
 
 
-def _line(entry: Entry) -> Line:
-    info = describe_class(entry.final_class)
+def _line(entry: Entry, headline: str) -> Line:
     return Line(
         entry=entry,
-        headline=headline(entry.final_verdict, info),
-        badge=badge_word(entry.final_verdict, info),
+        headline=headline,
+        badge=badge_word(entry.final_verdict, describe_class(entry.final_class)),
         model_badge=badge_word(entry.verdict, describe_class(entry.predicted_class)),
         decided=entry.review_state != "none",
         created_text=spoken_time(entry.created_at),
