@@ -104,7 +104,9 @@ document.getElementById("snap").addEventListener("change", (event) => {
 document.addEventListener("keydown", (event) => {
   if (!TRIGGERS.has(event.key) || event.repeat) return;
   if (event.target.matches(`input, select, textarea, summary, a, button:not(#${shutter.id})`)) return; // it has its own use for the key
-  if (shoot()) event.preventDefault(); // no scrolling, and no second picture by the shutter's own click
+  // No scrolling before the camera, also where a foot switch is too early, and no second picture by the
+  // shutter's own click.
+  if (shoot() || stream?.active) event.preventDefault();
 });
 window.addEventListener("pagehide", () => stream?.getTracks().forEach((track) => track.stop()));
 start();
