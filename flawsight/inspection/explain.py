@@ -116,7 +116,7 @@ def heatmap(cells: Float, class_id: str, method: str, placement: Placement, stri
         return Heatmap(class_id, np.zeros_like(values), (x, y), 0.0, method)
     score = _cell_at(real_cells(cells, placement, stride), x, y, placement, stride)
     values /= np.float32(top)
-    return Heatmap(class_id, np.clip(values, 0, 1, out=values), (x, y), score, method)
+    return Heatmap(class_id, values, (x, y), score, method)
 
 
 def boxes_from_cells(

@@ -98,28 +98,26 @@ class Inspector:
         """
         _check(image)
         metadata, clock = self.metadata, _Clock()
-        logits, features, placement = self._run(image, name, clock)
-        # The network takes all cores; what follows would take one, so it goes side by side.
         assessed = BESIDE.submit(assess, image)
-        compared = BESIDE.submit(self._foreignness, image, features)
+        seen = BESIDE.submit(strangeness, image, self.known_parts.reaches if self.known_parts else {})
+        logits, features, placement = self._run(image, name, clock)
+        quality = assessed.result()
+        clock.lap("quality")
         scores = explain.class_map(features, self.engine.head)  # (K, h, w)
-        cells = explain.cell_probabilities(scores)
         clock.lap("explain")
         values = answer(logits, explain.real_cells(scores, placement, metadata.stride), metadata)
         ranked = sorted(zip(metadata.classes, values.tolist(), strict=True), key=lambda pair: -pair[1])
         probabilities = dict(ranked)
+        known = self.known_parts
+        distance, strange = known.foreignness(features, seen.result()) if known else (None, "")
+        judgement = self._judge(probabilities, distance, strange)
         clock.lap("decide")
+        cells = explain.cell_probabilities(scores)
         # The most probable defect is explained, also on a good part: there the evidence is weak.
         explained = next((one for one in probabilities if one in metadata.defects), ranked[0][0])
         heatmap = self._defect_map(cells, features, explained, placement)
-        clock.lap("explain")
-        distance, strange = compared.result()
-        judgement = self._judge(probabilities, distance, strange)
-        clock.lap("decide")
         boxes = self._boxes(cells, judgement, placement)
         clock.lap("explain")
-        quality = assessed.result()
-        clock.lap("quality")
         height, width = image.shape[:2]
         inspection = Inspection(
             image=ImageInfo(name, path, sha256 or imaging.sha256(image.tobytes()), width, height),
@@ -139,7 +137,7 @@ class Inspector:
                 "preprocessing": asdict(metadata.preprocessing),
                 "metrics": metadata.metrics,
                 "distance": None if distance is None else round(distance, 6),
-                "distance_limit": self.known_parts.limit if self.known_parts else None,
+                "distance_limit": known.limit if known else None,
                 **({"strange": strange} if strange else {}),
                 **self._product,
             },
@@ -174,11 +172,6 @@ class Inspector:
             )
         clock.lap("forward")
         return logits, features, placement
-
-    def _foreignness(self, image: NDArray[np.uint8], features: Float) -> tuple[float | None, str]:
-        """How foreign the image is, and what makes it so; ``None`` where the model knows of no parts."""
-        known = self.known_parts
-        return known.foreignness(features, strangeness(image, known.reaches)) if known else (None, "")
 
     def _thresholds(self) -> dict[str, float]:
         decision = self.metadata.decision
