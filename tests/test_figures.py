@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from flawsight.data.samples import LabelledBox, Sample
 from flawsight.imaging import encode_png
 from flawsight.inspection.familiarity import KnownParts, Plane, summaries
+from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.operating import clopper_pearson
 from flawsight.inspection.tiny import METADATA, TinyEngine
 from flawsight.learning import scales
+from flawsight.learning.boards import board_figures
 from flawsight.learning.calibrate import (
     read_samples,
 )
@@ -71,7 +73,7 @@ def test_a_class_that_was_never_answered_has_no_precision_and_drawn_pictures_are
     truth = [("MT_Free", "Magnetic Tile"), ("MT_Crack", "Magnetic Tile"), ("MT_Crack", "DAGM (generated)")]
     truth += [("MT_Fray", "Magnetic Tile (generated)")]
     items = tuple(
-        Answer(Sample(Path("a.png"), class_id, dataset, "1"), "accept", 0, None, None, None)
+        Answer(Sample(Path("a.png"), class_id, dataset, "1"), "accept", 0, None, None, None, False)
         for class_id, dataset in truth
     )
     labels, predicted = np.array([0, 1, 1, 2]), np.array([0, 1, 1, 0])
@@ -138,6 +140,24 @@ def test_boxes_of_a_mask_and_their_overlap() -> None:
     assert mask_boxes(mask) == [(3, 2, 9, 5), (10, 10, 12, 12)]
     assert iou((0, 0, 10, 10), (5, 0, 15, 10)) == pytest.approx(1 / 3)
     assert iou((0, 0, 10, 10), (10, 0, 20, 10)) == 0
+
+
+def test_whole_boards_are_scored_good_ones_among_them(tmp_path: Path) -> None:
+    plain, marked = (np.full((192, 256, 3), 150, np.uint8) for _ in range(2))
+    marked[60:90, 40:120] = 30
+    region, box = (0, 0, 160, 160), LabelledBox(40, 60, 120, 90, "MT_Blowhole")
+    samples = []
+    for name, pixels, boxes in (("flawed", marked, (box,)), ("good", plain, ()), ("held", marked, ())):
+        path = tmp_path / f"{name}.png"
+        path.write_bytes(encode_png(pixels))
+        class_id = "MT_Blowhole" if boxes else "MT_Free"
+        samples.append(Sample(path, class_id, "DeepPCB", name, boxes=boxes, region=region))
+    samples.append(replace(samples[0], class_id="MT_Free", boxes=()))  # a good region of the flawed board
+    found = board_figures(Inspector(TinyEngine()), samples)
+    assert (found["boards"], found["true_boxes"], found["map"], found["f"]) == (1, 1, 1.0, 1.0)
+    counted = [found[key] for key in ("good", "good_rejected", "good_to_a_person", "good_with_box")]
+    assert counted == [2, 1, 0, 1]
+    assert board_figures(Inspector(TinyEngine()), samples[1:3]) == {}
 
 
 def test_the_truth_of_a_region_is_cut_from_its_board(tmp_path: Path) -> None:

@@ -57,6 +57,15 @@ def test_samples_get_an_answer_of_their_own_family(inspector: Inspector) -> None
         assert load_taxonomy()[answer].dataset == families[path.name.split("_")[0]], path.name
 
 
+def test_samples_are_answered_clearly_but_for_the_one_that_their_readme_names(inspector: Inspector) -> None:
+    """The first thing a newcomer tries; ``sample/README.md`` says how they were chosen."""
+    found = {path.stem: inspector.inspect_file(path) for path in SAMPLES}
+    expected = {name: "accept" if "good" in name else "reject" for name in found} | {"tile_uneven": "review"}
+    assert {name: one.verdict for name, one in found.items()} == expected
+    assert all(one.boxes for one in found.values() if one.verdict == "reject")
+    assert len(found["board_six_defects"].boxes) == 6
+
+
 def test_results_describe_this_very_model(inspector: Inspector, results: dict[str, object]) -> None:
     assert results["manifest_sha256"] == inspector.metadata.manifest_sha256
     assert results["classes"] == list(inspector.metadata.classes)

@@ -37,6 +37,12 @@ def whole_boards(samples: Iterable[Sample]) -> dict[Path, tuple[LabelledBox, ...
     return {s.path: s.boxes for s in samples if s.region is not None and s.boxes}
 
 
+def good_boards(samples: Iterable[Sample]) -> list[Path]:
+    """The boards that regions were cut from, none of them defective."""
+    cut = [s for s in samples if s.region is not None]
+    return sorted({s.path for s in cut} - set(whole_boards(cut)))
+
+
 def match(found: Sequence[Box], truth: Sequence[LabelledBox]) -> list[Match]:
     """Pair found boxes with true ones, the surest first."""
     free = list(truth)
@@ -54,7 +60,8 @@ def match(found: Sequence[Box], truth: Sequence[LabelledBox]) -> list[Match]:
 def board_figures(inspector: Inspector, samples: Sequence[Sample]) -> dict[str, Any]:
     """mAP over the types of all boxes, and precision, recall and F of those shown; empty without boards.
 
-    As DeepPCB does it: the mAP takes every box with its score, F takes those above the chosen score.
+    As DeepPCB does it: the mAP takes every box with its score, F takes those above the chosen score. Of good
+    boards it is counted how many are rejected, left to a person (also as unknown) and show a box.
     """
     boards = whole_boards(samples)
     if not boards:
@@ -76,6 +83,7 @@ def board_figures(inspector: Inspector, samples: Sequence[Sample]) -> dict[str, 
     shown = [m for m in matches if m.score >= least.get(m.class_id, 0.0)]
     hits = sum(m.hit for m in shown)
     precision, recall = hits / max(1, len(shown)), hits / len(true_boxes)
+    good = [inspector.inspect(read_image(path), name=path.name) for path in good_boards(samples)]
     return {
         "boards": len(boards),
         "true_boxes": len(true_boxes),
@@ -85,6 +93,10 @@ def board_figures(inspector: Inspector, samples: Sequence[Sample]) -> dict[str, 
         "precision": round(precision, 4),
         "recall": round(recall, 4),
         "f": round(2 * precision * recall / max(1e-9, precision + recall), 4),
+        "good": len(good),
+        "good_rejected": sum(one.verdict == "reject" for one in good),
+        "good_to_a_person": sum(one.verdict in ("review", "unknown") for one in good),
+        "good_with_box": sum(bool(one.boxes) for one in good),
     }
 
 

@@ -141,6 +141,12 @@ def _boards(boards: dict[str, Any]) -> str:
         "\nWhole boards of unseen groups, DeepPCB's rule (IoU > 0.33, same type): "
         f"{boards['boards']} boards, {boards['true_boxes']} defects: mAP {boards['map']:.3f}, "
         f"precision {boards['precision']:.3f}, recall {boards['recall']:.3f}, F {boards['f']:.3f}.\n"
+        + (
+            f"Of {boards['good']} whole boards without a defect {boards['good_rejected']} are rejected, "
+            f"{boards['good_to_a_person']} are left to a person and {boards['good_with_box']} show a box.\n"
+            if boards.get("good")
+            else ""
+        )
     )
 
 
