@@ -367,7 +367,7 @@ def test_classes_the_model_does_not_know_are_named(resumed: Path, tmp_path: Path
 def test_the_twin_is_made_from_the_torch_model_and_answers_alike(resumed: Path, tmp_path: Path) -> None:
     source, target = resumed / "best_model_unified.pth", tmp_path / "twin.onnx"
     result = CliRunner().invoke(main, ["export", str(source), "--out", str(target)])
-    assert result.exit_code == 0 and "difference" in result.output
+    assert result.exit_code == 0 and "difference" in result.output, result.output
     assert replace(load_engine(target).metadata, export={}) == load_engine(source).metadata
 
 

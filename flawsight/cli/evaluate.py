@@ -153,7 +153,9 @@ def _print(measured: dict[str, Any]) -> None:
     if boards := measured["boards"]:
         Console().print(
             f"{boards['boards']} whole boards (IoU > 0.33, same type): "
-            f"mAP {boards['map']:.3f}, F {boards['f']:.3f}"
+            f"mAP {boards['map']:.3f}, F {boards['f']:.3f}; of {boards['good']} without a defect "
+            f"{boards['good_rejected']} rejected, {boards['good_to_a_person']} to a person, "
+            f"{boards['good_with_box']} with a box"
         )
     if unknown := measured["unknown"]:
         Console().print(

@@ -31,7 +31,7 @@ class Parity:
         images: how many of the test split were compared; 0 if only noise was.
         flips: how many got another verdict or class.
         flipped: names of the first of them.
-        largest_logit_difference: on standardised noise.
+        largest_logit_difference: on standardised noise, where ``largest_logit`` is the reference's largest.
         largest_probability_difference: of any class on any image.
         mean_peak_shift: how far the peak of the heat map moved on parts not accepted, as a share of the
             image's diagonal.
@@ -43,6 +43,7 @@ class Parity:
     flips: int
     flipped: tuple[str, ...]
     largest_logit_difference: float
+    largest_logit: float
     largest_probability_difference: float
     mean_peak_shift: float
     largest_peak_shift: float
@@ -73,6 +74,7 @@ def compare(reference: Engine, other: Engine, samples: Iterable[Sample] = ()) ->
         flips=len(flipped),
         flipped=tuple(flipped[:_LISTED]),
         largest_logit_difference=float(np.abs(theirs - logits).max()),
+        largest_logit=float(np.abs(theirs).max()),
         largest_probability_difference=max((_difference(a, b) for a, b in pairs), default=0.0),
         mean_peak_shift=float(np.mean(shifts)),
         largest_peak_shift=max(shifts),
