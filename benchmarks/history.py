@@ -183,7 +183,7 @@ def main() -> None:
 
 def _shown(history: History, wanted: Filter, order: str) -> None:
     """What the page reads of the lines of its first sheet."""
-    history.records(history.page(wanted, order))
+    history.records(history.page(wanted, order).entries)
 
 
 def measure(history: History, times: int, out: Path | None) -> list[str]:

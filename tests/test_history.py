@@ -317,8 +317,11 @@ def test_a_line_names_every_kind_of_defect_as_the_result_does(client: FlaskClien
     board = make_inspection("reject", "PCB_open", boxes=boxes, name="board.png", width=64, height=48)
     filed = store.add(board, b"upload", make_pictures(board), {})
     assert "<span>Open, Spur</span>" in client.get("/history").text
+    doubtful = make_inspection("review", "PCB_spur", boxes=boxes, name="board.png", width=64, height=48)
+    store.add(doubtful, b"upload", make_pictures(doubtful), {})
+    assert "<strong>Possibly: Open, Spur</strong>" in client.get("/review").text
     Reviews(store).add(filed.id, Answer("A. Kern", "accept", "PCB_Free", disposition="use_as_is"))
-    page = client.get("/history").text
+    page = client.get("/history?verdict=reject").text
     assert "Open, Spur" not in page and "A person decided" in page
 
 

@@ -9,7 +9,7 @@ if all have many, the lines are walked in the order asked for and soon fill a pa
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -211,10 +211,10 @@ class History:
                 return
             key = _key(rows[-1], ORDERS[order])
 
-    def records(self, page: Page) -> dict[str, Record]:
-        """What a page lists, whole, by id; one that was deleted meanwhile is left out."""
+    def records(self, entries: Iterable[Entry]) -> dict[str, Record]:
+        """What lines stand for, whole, by id; what was deleted meanwhile is left out."""
         with self.store.transaction("read") as session:
-            return self._records(session, [entry.id for entry in page.entries])
+            return self._records(session, [entry.id for entry in entries])
 
     def _records(self, session: Session, ids: Sequence[str]) -> dict[str, Record]:
         filed = select(InspectionRow).where(InspectionRow.id.in_(ids))

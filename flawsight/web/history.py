@@ -90,7 +90,7 @@ def index() -> str | AnyResponse | tuple[str, int]:
     history = History(service().store)
     page = history.page(wanted, order, PAGE, **place)
     said = filter_said(request.args)
-    records = history.records(page)
+    records = history.records(page.entries)
     answers = Reviews(history.store).latest(list(records))
     return _page(
         lines=[

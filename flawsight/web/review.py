@@ -24,7 +24,7 @@ from flawsight.records.reviews import (
     ReviewBox,
     Reviews,
 )
-from flawsight.records.search import Entry, Filter, History
+from flawsight.records.search import Filter, History
 from flawsight.taxonomy import describe, load_taxonomy
 from flawsight.web.asked import json_object, known_only, one_of
 from flawsight.web.auth import current_user, requires
@@ -32,7 +32,7 @@ from flawsight.web.bench import remember, remembered
 from flawsight.web.history import entry_json, filter_said, parse
 from flawsight.web.security import csrf
 from flawsight.web.service import service
-from flawsight.web.view import ResultView, ReviewView, badge_word, headline
+from flawsight.web.view import ResultView, ReviewView, badge_word, summary
 
 QUEUE = 48
 COUNTED = 10_000
@@ -52,10 +52,12 @@ csrf.exempt(api)
 @bp.get("")
 def queue() -> str:
     reviews, kind = Reviews(service().store), _kind()
+    entries = reviews.queue(kind, QUEUE)
+    records = History(reviews.store).records(entries)
     counts = {name: reviews.count_queue(name, COUNTED + 1) for name in QUEUES}
     return render_template(
         "queue.html",
-        lines=[(entry, *_words(entry)) for entry in reviews.queue(kind, QUEUE)],
+        lines=[(entry, *_words(records[entry.id])) for entry in entries if entry.id in records],
         kind=kind,
         shown=[(name, _(QUEUE_WORDS[name]), _at_most(counts[name])) for name in QUEUES],
         count_text=_count_text(kind, counts[kind]),
@@ -164,10 +166,10 @@ def _count_text(kind: str, count: int) -> str:
     return ngettext("%(num)s waits for an answer", "%(num)s wait for an answer", count)
 
 
-def _words(entry: Entry) -> tuple[str, str]:
+def _words(record: Record) -> tuple[str, str]:
     """Headline and badge of an inspection that waits for an answer."""
-    info = describe(entry.predicted_class)
-    return headline(entry.verdict, info), badge_word(entry.verdict, info)
+    said = summary(record)
+    return said.headline, badge_word(said.verdict, describe(record.data["predicted_class"]))
 
 
 # --- reading and showing --------------------------------------------------------------------------------
