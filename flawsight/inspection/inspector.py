@@ -48,6 +48,7 @@ class Inspector:
         self.engine = engine
         self.metadata = replace(engine.metadata, decision=decision) if decision else engine.metadata
         self.known_parts = KnownParts.of(engine.metadata)
+        self._defects = np.isin(self.metadata.classes, self.metadata.defects)  # (K,)
         product = engine.metadata.product
         learn(product)
         words = {key: product[key] for key in ("title", "task", "wording") if key in product}
@@ -205,8 +206,13 @@ class Inspector:
         metadata = self.metadata
         if metadata.decision.pooling != "top_cells" or not metadata.defects:
             return self._heatmap(cells, features, class_id, placement)
-        evidence = cells[np.isin(metadata.classes, metadata.defects)].sum(axis=0)
-        return explain.heatmap(evidence, class_id, explain.DEFECT_MAP, placement, metadata.stride)
+        return explain.heatmap(
+            self._evidence(cells), class_id, explain.DEFECT_MAP, placement, metadata.stride
+        )
+
+    def _evidence(self, cells: Float) -> Float:
+        """Probability of any defect (h, w), of those of each class (K, h, w)."""
+        return np.asarray(cells[self._defects].sum(axis=0))
 
     def _heatmap(self, cells: Float, features: Float, class_id: str, placement: Placement) -> Heatmap:
         """Evidence for ``class_id``.
@@ -235,8 +241,7 @@ class Inspector:
             return boxes
         # A rejected part always shows where to look: where a defect is likeliest, however faint. Its kinds
         # share the place, so all of them outline it.
-        evidence = cells[np.isin(metadata.classes, metadata.defects)].sum(axis=0)
-        peak = float(explain.real_cells(evidence, placement, metadata.stride).max())
+        peak = float(explain.real_cells(self._evidence(cells), placement, metadata.stride).max())
         level = min(decision.box_level, peak / 2)
         faint = replace(decision, box_level=level, box_score={}, min_box_area=0.0)
         return find(defects=metadata.defects, decision=faint)[:1]
