@@ -203,7 +203,10 @@ class _Part:
 
 def _components(mask: NDArray[np.bool_], top: int = 0, left: int = 0) -> Iterator[_Part]:
     """The connected parts of ``mask``, whose corner is (``top``, ``left``)."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    # 16 bits take half the time; a map that is spread from cells has no more parts than cells.
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=8, ltype=cv2.CV_16U
+    )
     for label in range(1, count):  # 0 is the background
         x, y, width, height = (int(value) for value in stats[label, :4])
         yield _Part(top + y, left + x, labels[y : y + height, x : x + width] == label)
