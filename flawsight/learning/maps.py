@@ -1,6 +1,7 @@
 """What the heat map of an inspection may show, compared on the same readings.
 
-One kind of defect or all, and how it goes from cell to cell: in straight lines or smoothly."""
+One kind of defect or all, and how it goes from cell to cell: in straight lines or smoothly.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ def compare_maps(readings: Sequence[Reading], meta: ModelMetadata) -> list[dict[
         if mask is None or reading.sample.class_id not in meta.defects:
             continue
         for way, evidence in _maps(reading, probabilities, meta):
-            for spread in ("straight", "smooth"):
-                heat = explain.on_image(evidence, reading.placement, meta.stride, smooth=spread == "smooth")
+            for spread, smooth in (("straight", False), ("smooth", True)):
+                heat = explain.on_image(evidence, reading.placement, meta.stride, smooth=smooth)
                 found[f"{way}, {spread}"][reading.sample.dataset].append(localise(heat / heat.max(), mask))
     return [
         {
