@@ -53,6 +53,8 @@ class Decision:
             people draw boxes tightly around some defects and widely around others.
         box_score: by class, the least probability in its strongest cell with which a box is shown.
         min_box_area: smallest box side product kept, as a share of the image area.
+        template: how a part is held against its template, see ``inspection.template.Rule``; empty in a model
+            that cannot.
         sure_from: a model without defects names a class whose probability is at least this; below it asks.
     """
 
@@ -66,6 +68,7 @@ class Decision:
     box_outline: dict[str, float] = field(default_factory=dict)
     box_score: dict[str, float] = field(default_factory=dict)
     min_box_area: float = 0.0
+    template: dict[str, float] = field(default_factory=dict)
     sure_from: float = 0.5
 
 

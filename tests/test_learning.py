@@ -458,11 +458,16 @@ def test_the_figures_in_the_model_file_are_also_those_of_each_family() -> None:
             "overkill_rate": {"value": None, "interval": None},
         }  # fmt: skip
 
-    said = headline({"overall": measured(0.02, 800), "datasets": {"Magnetic Tile": measured(0.1, 80)}})
+    datasets = {"Magnetic Tile": measured(0.1, 80)}
+    said = headline({"overall": measured(0.02, 800), "datasets": datasets, "templates": {}})
     assert said["recall"] == {"value": 0.98, "low": 0.96, "high": 0.99} and said["tested"] == 800
     tiles = said["datasets"]["Magnetic Tile"]
     assert tiles["recall"] == {"value": 0.9, "low": 0.8, "high": 0.95} and tiles["tested"] == 80
     assert tiles["review"]["value"] == 0.2 and tiles["overkill"]["value"] is None
+    assert "templates" not in said
+    held = {"regions": measured(0.01, 90)}
+    said = headline({"overall": measured(0.02, 800), "datasets": datasets, "templates": held})
+    assert said["templates"]["recall"]["value"] == 0.99 and said["templates"]["tested"] == 90
 
 
 def test_generated_parts_decide_only_where_there_are_no_others() -> None:

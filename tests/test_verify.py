@@ -26,6 +26,7 @@ from flawsight.records.golden import GoldenParts
 from flawsight.records.issued import issue
 from flawsight.records.links import GENESIS, Head
 from flawsight.records.models import Models
+from flawsight.records.part_templates import PartTemplates
 from flawsight.records.retention import Retention, Rule
 from flawsight.records.reviews import Answer, Reviews
 from flawsight.records.tables import GoldenRow
@@ -254,6 +255,11 @@ GOLDEN_CHANGES = {
         "FROM model_changes WHERE id = 1",
         "Change of models 9 was inserted",
     ),
+    "a part of a template": (
+        "UPDATE template_changes SET part_number = 'x' WHERE id = 1",
+        "Change of templates 1 was altered",
+    ),
+    "a template gone": ("DELETE FROM template_changes WHERE id = 1", "Change of templates 1 is missing"),
     "a link of a part": (
         "UPDATE chain SET content = json_set(content, '$.verdict', 'x') WHERE seq = 3",
         "Link 3",
@@ -276,12 +282,13 @@ def guarded(store: Store, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", GOLDEN_CHANGES)
-def test_a_changed_golden_part_or_change_of_models_is_found_and_named(
+def test_a_changed_golden_part_or_change_of_models_or_templates_is_found_and_named(
     store: Store, tmp_path: Path, name: str
 ) -> None:
     guarded(store, tmp_path)
+    PartTemplates(store).keep(UPLOAD, "good.png", "PCB-7", "", "A. Kern")
     result = verify(store)
-    assert (texts(result), result.links) == ([], 1 + 3 + 2 + 2)
+    assert (texts(result), result.links) == ([], 1 + 3 + 2 + 2 + 1)
     statement, expected = GOLDEN_CHANGES[name]
     tamper(store, statement)
     (found,) = texts(verify(store))  # one change, one finding
@@ -313,6 +320,7 @@ def test_changes_of_models_from_before_their_links_are_linked_on_opening(tmp_pat
             "UPDATE alembic_version SET version_num = '0006'",
         )  # fmt: skip
         assert len(texts(verify(store))) == 2
+        tamper(store, "DROP TABLE template_changes")
     with closing(Store(tmp_path / "instance")) as store:
         result = verify(store)
         assert (texts(result), result.links) == ([], 1 + 3 + 2 + 2)

@@ -43,6 +43,9 @@ ROWS = (
     "ece",
     "brier",
 )
+TEMPLATE_ROWS = (
+    "average_precision", "escape_rate", "overkill_rate", "review_share", "overkill_at_zero_escapes",
+)  # fmt: skip
 PLACE_ROWS = (
     "pointing_game",
     "pointing_game_centre",
@@ -157,6 +160,15 @@ def _print(measured: dict[str, Any]) -> None:
             f"{boards['good_rejected']} rejected, {boards['good_to_a_person']} to a person, "
             f"{boards['good_with_box']} with a box"
         )
+    if held := measured["templates"]:
+        boards = held["boards"]
+        Console().print(
+            f"Held against their templates: mAP {boards['map']:.3f}, F {boards['f']:.3f}; of "
+            f"{held['regions']['n']} regions of these boards, with templates and without:"
+        )
+        for row in TEMPLATE_ROWS:
+            with_one, without = (cell(held[name].get(row)) for name in ("regions", "regions_without"))
+            Console().print(f"  {row} {with_one}; {without}")
     if unknown := measured["unknown"]:
         Console().print(
             f"Unknown: {unknown['known_called_unknown']:.1%} of the parts are called unknown, and "

@@ -21,11 +21,12 @@ import numpy as np
 from flawsight.atomic import replacing, write_bytes
 from flawsight.data.samples import IMAGE_SUFFIXES
 from flawsight.errors import FlawsightError, ImageError
-from flawsight.imaging import encode_png
+from flawsight.imaging import encode_png, read_bytes
 from flawsight.inspection.engines import cores, load_engine
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.pictures import draw_boxes, draw_heatmap, encode_pictures
 from flawsight.inspection.result import SCHEMA, Inspection
+from flawsight.inspection.template import Template
 from flawsight.settings import Settings, load_settings
 
 Job = TypeVar("Job")
@@ -53,6 +54,10 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     help="Model file, .onnx or .pth. [default: FLAWSIGHT_MODEL, or the model that comes with the program]",
 )  # fmt: skip
 @click.option(
+    "--template", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Picture of a good part, such as a board's template: only what differs from it can be a defect.",
+)  # fmt: skip
+@click.option(
     "--accept-below", type=click.FloatRange(0, 1), metavar="P",
     help="Accept below this defect probability, instead of the model's own limit.",
 )  # fmt: skip
@@ -67,6 +72,7 @@ def inspect(
     heatmaps: Path | None,
     pdf: Path | None,
     model: Path | None,
+    template: Path | None,
     accept_below: float | None,
     reject_from: float | None,
 ) -> None:
@@ -80,13 +86,14 @@ def inspect(
     """
     settings = load_settings(model=model)
     inspector = _moved(_load(settings), accept_below, reject_from)
+    beside = _template(inspector, template) if template else None
     files = find_images(paths)
     folders = {"overlay": overlays, "heatmap": heatmaps, "report": pdf}
     wanted = {kind: folder for kind, folder in folders.items() if folder is not None}
     verdicts: Counter[str] = Counter()
     with _output(json_file) as lines:
         jobs = list(zip(files, output_names(files), strict=True))
-        work = partial(_inspect_one, inspector, wanted)
+        work = partial(_inspect_one, inspector, beside, wanted)
         for line in _progress(in_order(work, jobs, cores()), len(jobs), json_file):
             verdicts[line.get("verdict", "failed")] += 1
             lines.write(json.dumps(line, allow_nan=False) + "\n")
@@ -210,13 +217,24 @@ def in_order(work: Callable[[Job], Result], jobs: Iterable[Job], at_once: int) -
             yield ahead.popleft().result()
 
 
-def _inspect_one(inspector: Inspector, wanted: dict[str, Path], job: tuple[Path, str]) -> dict[str, Any]:
+def _template(inspector: Inspector, path: Path) -> Template:
+    """The picture ``path``, which says its name if it cannot be used.
+
+    Raises:
+        ImageError: it cannot be read, or the model cannot compare.
+    """
+    return inspector.template(read_bytes(path, max_bytes=inspector.max_bytes), path.name)
+
+
+def _inspect_one(
+    inspector: Inspector, template: Template | None, wanted: dict[str, Path], job: tuple[Path, str]
+) -> dict[str, Any]:
     """The JSON line of one file; what else is wanted is written on the way."""
     path, name = job
     try:
         if path.is_dir():
             raise ImageError(f"There is no image in the folder {path} or below it. Check the path.")
-        inspection = inspector.inspect_file(path)
+        inspection = inspector.inspect_file(path, template)
         written = {
             kind: str(_WRITERS[kind](inspection, path, folder / name)) for kind, folder in wanted.items()
         }

@@ -34,6 +34,7 @@ class Sample:
         region: half-open pixel ``xyxy`` of the sample inside the image; ``None`` is all of it.
         mask: file in which pixels over 0 are the defect; ``None`` if there is none.
         boxes: defects as boxes, whole-image pixels; all defects of the image, also outside ``region``.
+        template: file of a picture of the same part without a defect; ``None`` if there is none.
         publisher_split: ``train``, ``val`` or ``test`` where the layout itself divides; else ``None``.
     """
 
@@ -45,6 +46,7 @@ class Sample:
     mask: Path | None = None
     boxes: tuple[LabelledBox, ...] = ()
     publisher_split: str | None = None
+    template: Path | None = None
 
 
 def family(dataset: str) -> str:

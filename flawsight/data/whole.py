@@ -18,7 +18,15 @@ from flawsight.preprocessing import prepare
 
 def sample_pixels(sample: Sample) -> NDArray[np.uint8]:
     """RGB uint8 (H, W, 3) of the sample: the image, or its region."""
-    image = read_image(sample.path)
+    return _region_of(read_image(sample.path), sample)
+
+
+def template_pixels(sample: Sample) -> NDArray[np.uint8] | None:
+    """RGB uint8 (H, W, 3) of the sample's template, cut as the sample is; ``None`` without one."""
+    return _region_of(read_image(sample.template), sample) if sample.template else None
+
+
+def _region_of(image: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
     if sample.region is None:
         return image
     x1, y1, x2, y2 = sample.region

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,8 @@ from flawsight.inspection.identify import identify
 from flawsight.inspection.quality import assess, check_size
 from flawsight.inspection.result import Box, Heatmap, ImageInfo, Inspection, ModelInfo
 from flawsight.inspection.strangeness import strangeness
-from flawsight.inspection.words import poor_photo_reason, unknown_reason
+from flawsight.inspection.template import Reading, Rule, Template, compare, read
+from flawsight.inspection.words import poor_photo_reason, template_reason, unknown_reason
 from flawsight.metadata import Decision
 from flawsight.preprocessing import Placement, prepare
 from flawsight.taxonomy import learn
@@ -60,45 +62,77 @@ class Inspector:
     def model(self) -> ModelInfo:
         return ModelInfo(self.metadata.name, self.metadata.version, self.engine.sha256)
 
-    def inspect_bytes(self, data: bytes, name: str, path: str | None = None) -> Inspection:
-        """Decode an image file's bytes and inspect it.
+    def inspect_bytes(
+        self, data: bytes, name: str, path: str | None = None, template: Template | None = None
+    ) -> Inspection:
+        """Decode an image file's bytes and inspect it, beside its template if there is one.
 
         Raises:
             ImageError: the bytes cannot be inspected; the message says why and what to do.
+            NoComparison: the model cannot compare with a template.
         """
         start = perf_counter()
         image = imaging.decode(data, max_bytes=self.max_bytes, max_pixels=self.max_pixels)
         digest = imaging.sha256(data)
         decoded = perf_counter()
         check_size(image.shape[1], image.shape[0])
-        inspection = self.inspect(image, name=name, path=path, sha256=digest)
+        inspection = self.inspect(image, name=name, path=path, sha256=digest, template=template)
         decoding = (decoded - start) * 1000
         timing = {"decode": decoding, **inspection.timing_ms}
         timing["total"] += decoding
         return replace(inspection, timing_ms=timing)
 
-    def inspect_file(self, path: str | Path) -> Inspection:
+    def inspect_file(self, path: str | Path, template: Template | None = None) -> Inspection:
         """Read and inspect the image file ``path``.
 
         Raises:
             ImageError: the file cannot be read or inspected.
+            NoComparison: the model cannot compare with a template.
         """
         data = imaging.read_bytes(path, max_bytes=self.max_bytes)
-        return self.inspect_bytes(data, Path(path).name, str(path))
+        return self.inspect_bytes(data, Path(path).name, str(path), template)
+
+    @property
+    def compares(self) -> bool:
+        """Whether the model can hold a part against a template."""
+        return bool(self.metadata.decision.template)
+
+    def template(self, data: bytes, name: str) -> Template:
+        """An image file's bytes as a template for this model.
+
+        Raises:
+            ImageError: the bytes are no picture that could be inspected.
+            NoComparison: the model cannot compare with a template.
+        """
+        Rule.of(self.metadata.decision.template)
+        pixels = imaging.decode(data, max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+        check_size(pixels.shape[1], pixels.shape[0])
+        return Template(pixels, name, imaging.sha256(data))
 
     def inspect(
-        self, image: NDArray[np.uint8], *, name: str, path: str | None = None, sha256: str | None = None
+        self,
+        image: NDArray[np.uint8],
+        *,
+        name: str,
+        path: str | None = None,
+        sha256: str | None = None,
+        template: Template | None = None,
     ) -> Inspection:
         """Inspect RGB uint8 (H, W, 3).
 
-        ``sha256`` is of the file's bytes; without it, the pixels themselves are hashed.
+        ``sha256`` is of the file's bytes; without it, the pixels themselves are hashed. With a ``template``
+        only what differs from it can be a defect, see ``inspection.template``.
 
         Raises:
             ValueError: the array is not RGB uint8.
             ModelError: the network gave no finite numbers.
+            NoComparison: the model cannot compare with a template.
         """
         _check(image)
         metadata, clock = self.metadata, _Clock()
+        if template:
+            Rule.of(metadata.decision.template)  # before any work
+        comparing = BESIDE.submit(compare, image, template.pixels) if template else None
         assessed = BESIDE.submit(assess, image)
         seen = BESIDE.submit(strangeness, image, self.known_parts.reaches if self.known_parts else {})
         logits, features, placement = self._run(image, name, clock)
@@ -106,18 +140,26 @@ class Inspector:
         clock.lap("quality")
         scores = explain.class_map(features, self.engine.head)  # (K, h, w)
         clock.lap("explain")
+        beside = None
+        if comparing:
+            beside = read(comparing.result(), explain.cell_probabilities(scores), metadata, placement)
+            scores = np.log(np.maximum(beside.cells, np.finfo(np.float32).tiny))
+            clock.lap("compare")
         values = answer(logits, explain.real_cells(scores, placement, metadata.stride), metadata)
         ranked = sorted(zip(metadata.classes, values.tolist(), strict=True), key=lambda pair: -pair[1])
         probabilities = dict(ranked)
         known = self.known_parts
         distance, strange = known.foreignness(features, seen.result()) if known else (None, "")
         judgement = self._judge(probabilities, distance, strange)
+        if template and beside and not beside.comparison.fits:
+            with speaking(ENGLISH):
+                judgement = _not_judged(judgement, probabilities, template_reason(template.name))
         clock.lap("decide")
-        cells = explain.cell_probabilities(scores)
+        cells = beside.cells if beside else explain.cell_probabilities(scores)
         # The most probable defect is explained, also on a good part: there the evidence is weak.
         explained = next((one for one in probabilities if one in metadata.defects), ranked[0][0])
         heatmap = self._defect_map(cells, features, explained, placement)
-        boxes = self._boxes(cells, judgement, placement)
+        boxes = self._boxes(cells, judgement, placement, beside)
         clock.lap("explain")
         height, width = image.shape[:2]
         inspection = Inspection(
@@ -140,6 +182,7 @@ class Inspector:
                 "distance": None if distance is None else round(distance, 6),
                 "distance_limit": known.limit if known else None,
                 **({"strange": strange} if strange else {}),
+                **({"template": _said_of(template, beside)} if template and beside else {}),
                 **self._product,
             },
             timing_ms=clock.finish(),
@@ -186,16 +229,9 @@ class Inspector:
             judgement = identify(probabilities, self.metadata.decision.sure_from)
         if distance is None or self.known_parts is None or distance <= self.known_parts.limit:
             return judgement
-        likest = max(probabilities, key=lambda name: probabilities[name])
         with speaking(ENGLISH):
             why = unknown_reason(distance, self.known_parts.limit, strange)
-        return replace(
-            judgement,
-            verdict="unknown",
-            predicted_class=likest,
-            confidence=probabilities[likest],
-            reason=why,
-        )
+        return _not_judged(judgement, probabilities, why)
 
     def _defect_map(self, cells: Float, features: Float, class_id: str, placement: Placement) -> Heatmap:
         """Where a defect of any kind is likely; ``class_id`` is the likeliest kind.
@@ -228,23 +264,53 @@ class Inspector:
             evidence, method = explain.cam(features, self.engine.head, index), explain.CAM
         return explain.heatmap(evidence, class_id, method, placement, metadata.stride)
 
-    def _boxes(self, cells: Float, judgement: Judgement, placement: Placement) -> tuple[Box, ...]:
+    def _boxes(
+        self, cells: Float, judgement: Judgement, placement: Placement, beside: Reading | None
+    ) -> tuple[Box, ...]:
         """Defects on a part that is not good; none where nothing is judged."""
         if judgement.verdict in ("accept", "unknown"):
             return ()
         metadata, decision = self.metadata, self.metadata.decision
+        different: tuple[Box, ...] = ()
+        if beside:
+            different = tuple(box for box in beside.boxes if box.score >= decision.template["score"])
+            cells = np.where(self._defects[:, None, None] & ~beside.unseen, np.float32(0), cells)
         find = partial(
             explain.boxes_from_cells, cells, metadata.classes, placement=placement, stride=metadata.stride
         )
-        boxes = find(defects=metadata.defects, decision=decision)
+        boxes = different + find(defects=metadata.defects, decision=decision)
         if boxes or judgement.verdict == "review":
-            return boxes
+            return tuple(sorted(boxes, key=lambda box: -box.score))
+        if beside and beside.boxes:
+            return beside.boxes[:1]
         # A rejected part always shows where to look: where a defect is likeliest, however faint. Its kinds
         # share the place, so all of them outline it.
         peak = float(explain.real_cells(self._evidence(cells), placement, metadata.stride).max())
         level = min(decision.box_level, peak / 2)
         faint = replace(decision, box_level=level, box_score={}, min_box_area=0.0)
         return find(defects=metadata.defects, decision=faint)[:1]
+
+
+def _not_judged(judgement: Judgement, probabilities: dict[str, float], reason: str) -> Judgement:
+    likest = max(probabilities, key=lambda name: probabilities[name])
+    return replace(
+        judgement,
+        verdict="unknown",
+        predicted_class=likest,
+        confidence=probabilities[likest],
+        reason=reason,
+    )
+
+
+def _said_of(template: Template, beside: Reading) -> dict[str, Any]:
+    """What a report must say of the template."""
+    return {
+        "name": template.name,
+        "sha256": template.sha256,
+        "fits": beside.comparison.fits,
+        "unlike": round(beside.comparison.unlike, 6),
+        "differences": len(beside.boxes),
+    }
 
 
 def _held_back(inspection: Inspection) -> Inspection:

@@ -83,6 +83,27 @@ def unknown_reason(distance: float, limit: float, strange: str = "") -> str:
     )
 
 
+def template_reason(template: str) -> str:
+    """Why a part is not judged whose template shows something else."""
+    return _(
+        "The picture does not show the same part as the template %(template)s, or from another side, so it "
+        "is not judged. Choose its template, and photograph the part as the template was.",
+        template=template,
+    )
+
+
+def template_of(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What a filed inspection says of the template that the part was held against; ``None`` without one."""
+    found = data["method"].get("template")
+    return found if isinstance(found, Mapping) else None
+
+
+def misfit(data: Mapping[str, Any]) -> bool:
+    """Whether a filed inspection ended because the template shows something else than the picture."""
+    template = template_of(data)
+    return template is not None and not template["fits"]
+
+
 def times_as_far(distance: float, limit: float) -> str:
     """How many times as far as the ``limit`` a picture of no known kind is, rounded up: always above 1."""
     hundredths = math.ceil(round(100 * distance / limit, 4))  # first rid of what only floats have
@@ -103,6 +124,9 @@ def identifies(data: Mapping[str, Any]) -> bool:
 def reason_of(data: Mapping[str, Any]) -> str:
     """The reason of a filed inspection (``Inspection.to_dict()``), in the reader's language."""
     distance, limit = (data["method"].get(key) for key in ("distance", "distance_limit"))
+    template = template_of(data)
+    if template and misfit(data) and language() != ENGLISH:
+        return template_reason(template["name"])
     if language() == ENGLISH or (data["verdict"] == "unknown" and None in (distance, limit)):
         return str(data["reason"])  # as filed
     if data["verdict"] == "unknown":

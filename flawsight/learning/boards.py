@@ -15,10 +15,13 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from flawsight.data.samples import LabelledBox, Sample
+from flawsight.data.whole import sample_pixels
 from flawsight.imaging import read_image
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.result import Box
+from flawsight.learning.evaluate import sample_template
 from flawsight.learning.localisation import as_tuple, iou
+from flawsight.metadata import Decision
 
 RIGHT = 0.33  # IoU above which a box of the same type is a hit
 
@@ -32,15 +35,15 @@ class Match:
     hit: bool
 
 
-def whole_boards(samples: Iterable[Sample]) -> dict[Path, tuple[LabelledBox, ...]]:
-    """The boards that regions were cut from, with all their boxes."""
-    return {s.path: s.boxes for s in samples if s.region is not None and s.boxes}
+def whole_boards(samples: Iterable[Sample]) -> list[Sample]:
+    """The defective boards that regions were cut from, each once."""
+    return list({s.path: replace(s, region=None) for s in samples if s.region and s.boxes}.values())
 
 
 def good_boards(samples: Iterable[Sample]) -> list[Path]:
     """The boards that regions were cut from, none of them defective."""
     cut = [s for s in samples if s.region is not None]
-    return sorted({s.path for s in cut} - set(whole_boards(cut)))
+    return sorted({s.path for s in cut} - {board.path for board in whole_boards(cut)})
 
 
 def match(found: Sequence[Box], truth: Sequence[LabelledBox]) -> list[Match]:
@@ -57,21 +60,28 @@ def match(found: Sequence[Box], truth: Sequence[LabelledBox]) -> list[Match]:
     return matches
 
 
-def board_figures(inspector: Inspector, samples: Sequence[Sample]) -> dict[str, Any]:
+def board_figures(
+    inspector: Inspector, samples: Sequence[Sample], *, templates: bool = False
+) -> dict[str, Any]:
     """mAP over the types of all boxes, and precision, recall and F of those shown; empty without boards.
 
     As DeepPCB does it: the mAP takes every box with its score, F takes those above the chosen score. Of good
-    boards it is counted how many are rejected, left to a person (also as unknown) and show a box.
+    boards it is counted how many are rejected, left to a person (also as unknown) and show a box. With
+    ``templates`` each board is held against its own, as Tang et al. do.
     """
     boards = whole_boards(samples)
     if not boards:
         return {}
     least = inspector.metadata.decision.box_score
-    everything = Inspector(inspector.engine, replace(inspector.metadata.decision, box_score={}))
+    if templates:
+        least = dict.fromkeys(inspector.metadata.defects, inspector.metadata.decision.template["score"])
+    everything = Inspector(inspector.engine, shows_all(inspector.metadata.decision))
     matches: list[Match] = []
-    for path, truth in boards.items():
-        matches += match(everything.inspect(read_image(path), name=path.name).boxes, truth)
-    true_boxes = [box for boxes in boards.values() for box in boxes]
+    for board in boards:
+        template = sample_template(board) if templates else None
+        found = everything.inspect(sample_pixels(board), name=board.path.name, template=template)
+        matches += match(found.boxes, board.boxes)
+    true_boxes = [box for board in boards for box in board.boxes]
     classes = sorted({box.class_id for box in true_boxes})
     precisions = {
         name: _average_precision(
@@ -98,6 +108,12 @@ def board_figures(inspector: Inspector, samples: Sequence[Sample]) -> dict[str, 
         "good_to_a_person": sum(one.verdict in ("review", "unknown") for one in good),
         "good_with_box": sum(bool(one.boxes) for one in good),
     }
+
+
+def shows_all(decision: Decision) -> Decision:
+    """``decision``, but every box is shown, whatever its score."""
+    template = {**decision.template, "score": 0.0} if decision.template else {}
+    return replace(decision, box_score={}, template=template)
 
 
 def _average_precision(matches: Sequence[Match], truths: int) -> float:

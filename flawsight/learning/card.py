@@ -70,7 +70,7 @@ def model_card(results: dict[str, Any]) -> str:
         accept=decision["accept_below"],
         reject=decision["reject_from"],
         figures=_table(columns),
-        boards=_boards(test["boards"]),
+        boards=_boards(test["boards"]) + _templates(test.get("templates")),
         by_class=_classes(test["classes"]),
         limits="\n".join(warnings),
         board_groups=test["datasets"].get("DeepPCB", {}).get("groups", 0),
@@ -147,6 +147,21 @@ def _boards(boards: dict[str, Any]) -> str:
             if boards.get("good")
             else ""
         )
+    )
+
+
+def _templates(held: dict[str, Any] | None) -> str:
+    """What templates are worth; nothing for a model that cannot compare."""
+    if not held:
+        return ""
+    boards, regions = held["boards"], held["regions"]
+    columns = {"with the template": regions, "the same without": held["regions_without"]}
+    lines = ["| | " + " | ".join(columns) + " |", "|---|---|---|"]
+    lines += [f"| {label} | {_row(key, columns, None)} |" for key, label in _ROWS.items() if key in regions]
+    return (
+        f"\nThe same boards held against their templates: mAP {boards['map']:.3f}, precision "
+        f"{boards['precision']:.3f}, recall {boards['recall']:.3f}, F {boards['f']:.3f}. Regions of these "
+        "boards, good ones cut where no defect is marked:\n\n" + "\n".join(lines) + "\n"
     )
 
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from flawsight.data.samples import GENERATED, Sample
-from flawsight.data.whole import sample_pixels
+from flawsight.data.whole import sample_pixels, template_pixels
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.operating import POOR_PHOTO, UNKNOWN, clopper_pearson
 from flawsight.inspection.result import Inspection
+from flawsight.inspection.template import Template
 from flawsight.learning.localisation import (
     Localisation,
     localise,
@@ -84,13 +85,14 @@ class Answers:
         return Answers(items, self.probabilities[keep], self.labels[keep], self.predicted[keep])
 
 
-def inspect_samples(inspector: Inspector, samples: Iterable[Sample]) -> Answers:
-    """Inspect each sample, region by region where it has one."""
+def inspect_samples(inspector: Inspector, samples: Iterable[Sample], *, templates: bool = False) -> Answers:
+    """Inspect each sample, region by region where it has one; with ``templates`` beside its own, if any."""
     meta = inspector.metadata
     rng = np.random.default_rng(0)
     items, probabilities, labels, predicted = [], [], [], []
     for sample in samples:
-        inspection = inspector.inspect(sample_pixels(sample), name=sample.path.name)
+        template = sample_template(sample) if templates else None
+        inspection = inspector.inspect(sample_pixels(sample), name=sample.path.name, template=template)
         probabilities.append([inspection.probabilities[name] for name in meta.classes])
         items.append(_reduce(sample, inspection, meta, rng))
         labels.append(meta.classes.index(sample.class_id))
@@ -98,6 +100,12 @@ def inspect_samples(inspector: Inspector, samples: Iterable[Sample]) -> Answers:
     return Answers(
         tuple(items), np.array(probabilities), np.array(labels, np.int64), np.array(predicted, np.int64)
     )
+
+
+def sample_template(sample: Sample) -> Template | None:
+    """The template of the sample, cut as the sample is; ``None`` without one."""
+    pixels = template_pixels(sample)
+    return None if pixels is None or sample.template is None else Template(pixels, sample.template.name)
 
 
 def figures(answers: Answers, meta: ModelMetadata) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from flawsight.learning.export import save_onnx, save_torch
 from flawsight.learning.fit import FitResult, fit, real_samples
 from flawsight.learning.presets import DEFAULT
 from flawsight.learning.reference import validation_reference
+from flawsight.learning.templates import choose_rule, template_figures
 from flawsight.learning.unknown import known_statistics, measure_unknown
 from flawsight.metadata import ModelMetadata
 
@@ -126,7 +127,9 @@ def decide_on_validation(
     save_onnx(net, metadata, draft)
     log.info("Choosing thresholds on the validation split ...")
     validation, training = (real_samples(result.manifest.split(name)) for name in ("val", "train"))
-    decision = calibrate(load_engine(draft), validation, costs, training)
+    engine = load_engine(draft)
+    decision = calibrate(engine, validation, costs, training)
+    decision = replace(decision, template=choose_rule(engine, validation))
     if config.decide == "threshold":
         decision = replace(decision, accept_below=config.threshold, reject_from=config.threshold)
     elif config.decide == "identify":
@@ -145,6 +148,7 @@ def measure(
     return {
         **figures(answers, inspector.metadata),
         "boards": board_figures(inspector, real_samples(list(samples))),
+        "templates": template_figures(inspector, real_samples(list(samples))),
         "unknown": measure_unknown(inspector, distances, foreign),
     }
 
@@ -168,6 +172,7 @@ def headline(measured: dict[str, Any]) -> dict[str, Any]:
             }
             for name, value in measured["datasets"].items()
         },
+        **({"templates": _decisions(held["regions"])} if (held := measured["templates"]) else {}),
     }
 
 

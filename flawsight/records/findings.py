@@ -34,7 +34,7 @@ TEXTS = {
 INSPECTION = marked("Inspection")
 NAMES = {
     "review": marked("Answer"), "deletion": marked("Record of deletion"), "lot": marked("Entry of a lot"),
-    "model": marked("Change of models"),
+    "model": marked("Change of models"), "template": marked("Change of templates"),
 }  # fmt: skip
 GOLDEN_PART = marked("Golden part")
 GOLDEN_CHECK = marked("Check of golden parts")

@@ -32,7 +32,7 @@ from flawsight.records.tables import (
 
 FORMAT = "flawsight.chain/1"
 GENESIS = "0" * 64  # what the first link follows
-KINDS = ("start", "inspection", "review", "deletion", "pdf", "lot", "golden", "model")
+KINDS = ("start", "inspection", "review", "deletion", "pdf", "lot", "golden", "model", "template")
 BATCH = 2_000
 _LAST = select(LinkRow.seq, LinkRow.hash).order_by(LinkRow.seq.desc()).limit(1)
 
@@ -48,6 +48,9 @@ COVERED = {
     ),
     "lot": ("id", "lot_id", "created_at", "by", "kind", "decision", "rationale", "data"),
     "model": ("id", "created_at", "by", "why", "kind", "model", "sha256", "setup"),
+    "template": (
+        "id", "created_at", "by", "kind", "part_number", "part_revision", "name", "image_sha256",
+    ),
 }  # fmt: skip
 
 
@@ -124,6 +127,10 @@ def lot_content(row: Any) -> dict[str, Any]:
 
 def model_content(row: Any) -> dict[str, Any]:
     return row_content("model", row, event=row.kind, model=row.model, model_sha256=row.sha256)
+
+
+def template_content(row: Any) -> dict[str, Any]:
+    return row_content("template", row, event=row.kind, image_sha256=row.image_sha256)
 
 
 def golden_content(row: Any, event: str, by: str, at: datetime) -> dict[str, Any]:

@@ -325,3 +325,18 @@ class ShadowRow(Base):
     agrees: Mapped[bool]  # same verdict and same class
 
     __table_args__ = (Index("ix_shadow_answers_agreement", "model", "agrees"),)
+
+
+class TemplateChangeRow(Base):
+    """What was done with the template of a part. Rows are only ever added: the latest one of a part holds."""
+
+    __tablename__ = "template_changes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    by: Mapped[str] = mapped_column(String(80))
+    kind: Mapped[str] = mapped_column(String(16))  # kept or removed
+    part_number: Mapped[str] = mapped_column(String(80, collation="NOCASE"), index=True)
+    part_revision: Mapped[str] = mapped_column(String(80, collation="NOCASE"))  # empty: any
+    name: Mapped[str] = mapped_column(String(200))  # of the picture, as its sender called it
+    image_sha256: Mapped[str] = mapped_column(String(64))

@@ -50,14 +50,16 @@ from flawsight.records.tables import (
     ModelChangeRow,
     NumberRow,
     ReviewRow,
+    TemplateChangeRow,
 )
-from flawsight.records.verify_files import check_files
+from flawsight.records.verify_files import check_files, check_templates
 
 LISTED = 1_000  # findings that are named; the rest are counted
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # "records" or "files", done, total
 _TABLES: dict[str, Any] = {
     "review": ReviewRow, "deletion": DeletionRow, "lot": LotEventRow, "model": ModelChangeRow,
+    "template": TemplateChangeRow,
 }  # fmt: skip
 # Links of kind "golden" stand for rows of two tables; their event says which.
 _GOLDEN: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -171,6 +173,10 @@ def verify(
             for finding in finding_list:
                 found.add(finding)
             progress("files", done, max(done, total))
+        for hashed, finding_list in check_templates(store):
+            count += hashed
+            for finding in finding_list:
+                found.add(finding)
     return Verification(
         last, walk.links, walk.inspections, count, perf_counter() - start, found.count, tuple(found.first)
     )
@@ -306,7 +312,7 @@ def _check_row(
         _put_off(walk, link.ref, list(_check_inspection(link, content, row)))
     elif link.kind == "review":  # goes with its inspection
         _put_off(walk, content["inspection"], _check_other(link, content, row))
-    elif link.kind in ("lot", "model"):
+    elif link.kind in ("lot", "model", "template"):
         yield from _check_other(link, content, row)
     elif link.kind == "golden":
         table = "part" if content["event"] in ("added", "removed") else "check"

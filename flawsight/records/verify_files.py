@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import String, select, type_coerce
 
 from flawsight.records.as_stored import CHUNK, moment, named, raw
-from flawsight.records.findings import Finding
+from flawsight.records.findings import NAMES, Finding
 from flawsight.records.links import Head
+from flawsight.records.part_templates import PartTemplates
 from flawsight.records.record import seal
 from flawsight.records.store import UPLOAD, UPLOAD_NAME, Store
 from flawsight.records.tables import InspectionRow, LinkRow
@@ -29,6 +30,18 @@ def check_files(store: Store, last: Head) -> Iterator[tuple[int, list[Finding]]]
         while chunk := _file_chunk(store, seq, last):
             yield from pool.map(lambda row: _check_files(store, row), chunk)
             seq = chunk[-1].seq
+
+
+def check_templates(store: Store) -> Iterator[tuple[int, list[Finding]]]:
+    """For each picture of a template: how many files were hashed, and what is wrong with them."""
+    templates = PartTemplates(store)
+    for one in {change.image_sha256: change for change in templates.log(None)}.values():
+        digest = _file_hash(templates.file(one.image_sha256))
+        what = {**named(str(one.id), NAMES["template"]), "how": one.name}
+        if digest is None:
+            yield 0, [Finding("file_missing", None, what)]
+        else:
+            yield 1, [] if digest == one.image_sha256 else [Finding("file_altered", None, what)]
 
 
 def _file_chunk(store: Store, after: int, last: Head) -> Sequence[Any]:

@@ -14,7 +14,7 @@ from reportlab.platypus import Flowable, Spacer, Table
 
 from flawsight.i18n import gettext as _
 from flawsight.i18n import in_this_language, marked, ngettext, percent
-from flawsight.inspection.words import identifies, product_of, reason_of, warnings_of
+from flawsight.inspection.words import identifies, misfit, product_of, reason_of, warnings_of
 from flawsight.records.record import Record
 from flawsight.records.reviews import Review
 from flawsight.reporting import style
@@ -165,6 +165,8 @@ def _headline(data: Mapping[str, Any]) -> str:
     title = kinds_words(found.kinds) or info.title
     # Several kinds have no confidence in common: that of the class is of the picture as a whole.
     named = title if len(found.kinds) > 1 else f"{title} · {confidence}"
+    if misfit(data):
+        return _("Not decided: not the part that its template shows")
     if identifies(data) and verdict == "unknown":
         return _("Not one that this model knows")
     if verdict == "accept":

@@ -13,7 +13,7 @@ from reportlab.platypus import Flowable, Spacer, Table
 from flawsight.i18n import gettext as _
 from flawsight.i18n import ngettext, percent
 from flawsight.i18n import number as written
-from flawsight.inspection.words import identifies, reason_of
+from flawsight.inspection.words import identifies, reason_of, template_of
 from flawsight.records.record import Record
 from flawsight.records.reviews import DISPOSITIONS as DISPOSITION_LABELS
 from flawsight.records.reviews import Review
@@ -35,6 +35,7 @@ from flawsight.reporting.words import (
     no_boxes_words,
     none_fits_words,
     rate_with_interval,
+    template_words,
     told_words,
     verdict_word,
     whole_picture_words,
@@ -140,7 +141,7 @@ def _confidence(data: Mapping[str, Any]) -> Table:
 
 def _how_foreign(data: Mapping[str, Any]) -> list[Flowable]:
     """What an unknown part rests on: it has no class, so no confidence in one."""
-    why = paragraph(none_fits_words(), style.SMALL)
+    why = paragraph(none_fits_words(data), style.SMALL)
     if not (far := far_words(data)):
         return [paragraph(_("Why it is not judged"), style.LABEL), paragraph(safe(reason_of(data), 300)), why]
     return [paragraph(_("Distance from known parts"), style.LABEL), paragraph(far, style.CLASS_TITLE), why]
@@ -205,6 +206,7 @@ def _method(data: Mapping[str, Any]) -> Table:
         (_("SHA-256 of the training manifest"), method.get("manifest_sha256") or _(NOT_RECORDED)),
         (_("Engine"), method.get("engine") or _(NOT_RECORDED)),
         (_("Preprocessing"), _pairs(preprocessing) or _(NOT_RECORDED)),
+        *_template(data),
         (_("Explanation"), data["heatmap"]["method"]),
         *([(_("Thresholds"), method["thresholds"])] if method.get("thresholds") else []),
         *_validated(data),
@@ -216,6 +218,14 @@ def _method(data: Mapping[str, Any]) -> Table:
     return table(
         rows, [0.27, 0.73], [("TOPPADDING", (0, 0), (-1, -1), 0.8), ("RIGHTPADDING", (0, 0), (0, -1), 6)]
     )
+
+
+def _template(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    template = template_of(data)
+    if template is None:
+        return []
+    held = (_("Held against the template"), template_words(data))
+    return [held, (_("SHA-256 of the template"), template["sha256"])]
 
 
 def _validated(data: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 from flawsight.i18n import gettext as _
 from flawsight.i18n import marked, ngettext, percent
 from flawsight.inspection.explain import DEFECT_MAP, PROBABILITIES
-from flawsight.inspection.words import identifies, product_of, times_as_far
+from flawsight.inspection.words import identifies, misfit, product_of, template_of, times_as_far
 from flawsight.records.reviews import DISPOSITIONS, VERDICTS, Review
 from flawsight.reporting.finding import Finding, Kind, Mark
 from flawsight.taxonomy import NAMED_PERSON_DECIDES, ClassInfo, describe, family_of
@@ -131,6 +131,25 @@ def told_words(data: Mapping[str, Any], review: Review) -> str:
     return _("as the model said") if review.state == "confirmed" else _("not what the model said")
 
 
+def template_words(data: Mapping[str, Any]) -> str:
+    """What the part was held against, and what came of it; empty without a template."""
+    template = template_of(data)
+    if template is None:
+        return ""
+    if misfit(data):
+        return _(
+            "%(name)s, which shows something else (%(share)s of it differs)",
+            name=template["name"],
+            share=percent(template["unlike"]),
+        )
+    return _(
+        "%(name)s (places that differ: %(places)s, boxed: %(boxes)s)",
+        name=template["name"],
+        places=template["differences"],
+        boxes=len(data["boxes"]),
+    )
+
+
 def heat_words(data: Mapping[str, Any]) -> str:
     """What the heat map shows, and how strong it is at its peak: its colours alone do not tell."""
     if data["verdict"] == "accept" and not identifies(data):
@@ -185,6 +204,8 @@ def no_boxes_words(data: Mapping[str, Any], review: Review | None = None) -> str
     verdict = review.verdict if review else data["verdict"]
     if verdict == "accept":
         return _("None. The part was judged good.")
+    if verdict == "unknown" and misfit(data):
+        return _("None are marked, since the part was not judged.")
     if verdict == "unknown":
         return _("None are marked, since the model does not know this kind of part.")
     if review:
@@ -218,13 +239,18 @@ def far_words(data: Mapping[str, Any]) -> str:
     """How far an unknown part is from known ones; empty where that is not why, or not known."""
     method = data["method"]
     distance, limit = method.get("distance"), method.get("distance_limit")
-    if distance is None or not limit or method.get("strange"):
+    if distance is None or not limit or method.get("strange") or misfit(data):
         return ""
     return _("%(times)s times the limit", times=times_as_far(distance, limit))
 
 
-def none_fits_words() -> str:
+def none_fits_words(data: Mapping[str, Any]) -> str:
     """Why an unknown part has no confidence."""
+    if misfit(data):
+        return _(
+            "It was not judged, so there is no confidence. The shares are what the model sees in the picture "
+            "alone."
+        )
     return _(
         "It has no class, and no confidence in one. The shares are among the classes that the model knows, "
         "of which none fits."
@@ -238,10 +264,13 @@ def family_metrics(data: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     said of a model that has only one; a part that is unknown is of no family.
     """
     metrics = data["method"].get("metrics") or {}
-    class_id = data["predicted_class"]
-    own = metrics.get("datasets", {}).get(family_of(class_id), {})
+    family = describe(data["predicted_class"]).dataset
+    beside = metrics.get("templates") if template_of(data) else None
+    if beside and data["verdict"] != "unknown":
+        return _("%(family)s, held against templates", family=family), beside
+    own = metrics.get("datasets", {}).get(family_of(data["predicted_class"]), {})
     if "recall" in own and data["verdict"] != "unknown":
-        return describe(class_id).dataset, own
+        return family, own
     several = len({family_of(one) for one in data["probabilities"]}) > 1
     return _("all families") if several else "", metrics
 

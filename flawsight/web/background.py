@@ -66,7 +66,7 @@ def golden_inspect(it: Service) -> Inspect:
         chosen = it.fleet.chosen(setup, AUTO)
     except NoSuchProduct:
         chosen = it.fleet.chosen(setup)
-    return lambda data, name: it.queue.run(lambda: chosen(data, name))
+    return lambda data, name, template=None: it.queue.run(lambda: chosen(data, name, template))
 
 
 def _start(checks: Checks, check_id: int, work: Callable[[], Any]) -> None:

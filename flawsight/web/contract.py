@@ -39,6 +39,7 @@ class Operation:
 
 INSPECTIONS, REVIEWS, HISTORY = "Inspections", "Reviews", "History"
 RETENTION, LOTS, TRUST, MODELS, HEALTH = "Retention", "Lots", "Trust", "Models", "Health"
+TEMPLATES = "Templates"
 
 # endpoint: what it takes and gives
 OPERATIONS = {
@@ -95,6 +96,12 @@ OPERATIONS = {
     "models_api.roll_back": Operation(MODELS, it.ModelList, body=it.RollBack, problems=(400, 409)),
     "models_api.changes": Operation(MODELS, it.ModelChanges),
     "models_api.point": Operation(MODELS, query=it.PointQuery, problems=(400,)),
+    "part_templates_api.listed": Operation(TEMPLATES, it.TemplateList),
+    "part_templates_api.create": Operation(
+        TEMPLATES, it.Template, 201, form=it.NewTemplate, problems=(400, 413, 415)
+    ),
+    "part_templates_api.delete": Operation(TEMPLATES, status=204, media=()),
+    "part_templates_api.small_picture": Operation(TEMPLATES, media=(PNG,)),
     "models_api.shadow": Operation(MODELS, it.Shadow),
     "models_api.comparisons": Operation(MODELS, it.Comparisons),
     "models_api.comparison": Operation(MODELS),

@@ -24,6 +24,7 @@ from flawsight.web import (
     models_api,
     openapi,
     pages,
+    part_templates,
     products,
     review,
     samples,
@@ -40,6 +41,7 @@ FEATURES = (
     pages.bp, inspections.bp, history.bp, history.api, review.bp, review.api, bench.bp, samples.bp, api.bp,
     openapi.bp, health.bp, users.bp, explanations.bp,
     lots.bp, lots_api.bp, trust.bp, trust_api.bp, models.bp, models_api.bp, products.bp,
+    part_templates.bp, part_templates.api,
 )  # fmt: skip
 FORM_OVERHEAD = 64 * 1024  # room for the other fields and the boundaries around an upload
 

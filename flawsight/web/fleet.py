@@ -6,20 +6,22 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from flawsight.errors import FlawsightError
 from flawsight.inspection.engines import Engine, load_engine
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.library import InstalledModel, Library
 from flawsight.inspection.result import Inspection
+from flawsight.inspection.template import Template
+from flawsight.inspection.words import template_of
 from flawsight.metadata import ModelMetadata
 from flawsight.records import Record, Store
 from flawsight.records.models import Limits, Models, Setup
+from flawsight.records.part_templates import PartTemplates
 from flawsight.records.shadows import Shadows
 from flawsight.settings import Settings
 from flawsight.web.metrics import Metrics
@@ -30,7 +32,11 @@ NICENESS = 15  # of the thread in the shadow: it takes what is left of the proce
 
 log = logging.getLogger(__name__)
 
-Inspect = Callable[[bytes, str], Inspection]
+
+class Inspect(Protocol):
+    """How a picture is inspected; beside a template, where the model that answers can compare."""
+
+    def __call__(self, data: bytes, name: str, template: Template | None = None) -> Inspection: ...
 
 
 class NoSuchProduct(FlawsightError):
@@ -70,6 +76,7 @@ class Fleet:
         )
         self.models = Models(store)
         self.shadows = Shadows(store)
+        self.templates = PartTemplates(store)
         self._settings = settings
         self._metrics = metrics
         self._slots: OrderedDict[tuple[str, int, bool], _Slot] = OrderedDict()
@@ -101,6 +108,15 @@ class Fleet:
         if len(bench) == 1:  # loaded anyway
             return [self.inspector(bench[0]).metadata]
         return [model.metadata for model in bench if model.metadata]
+
+    def inspectors(self, setup: Setup | None = None) -> list[Inspector]:
+        """Those of all active models.
+
+        Raises:
+            ModelError: one is missing or cannot be used.
+        """
+        setup = setup or self.models.setup()
+        return [self.inspector(model, setup) for model in self.bench(setup)]
 
     def inspector(
         self, model: InstalledModel | None = None, setup: Setup | None = None, aside: bool = False
@@ -163,6 +179,15 @@ class Fleet:
         setup = self.models.setup()
         return self._remarking(model, setup)
 
+    def template_of(self, record: Record) -> Template | None:
+        """What the part of ``record`` was held against.
+
+        Raises:
+            RecordError: its picture is gone or was altered.
+        """
+        used = template_of(record.data)
+        return self.templates.template(used["sha256"], used["name"]) if used else None
+
     def follow(self, record: Record, setup: Setup) -> None:
         """Let the model in the shadow answer, too, some time later. Never waits and never fails.
 
@@ -185,7 +210,8 @@ class Fleet:
             model = self.library.get(setup.shadow)
             data = record.upload if isinstance(record.upload, bytes) else record.upload.read_bytes()
             inspector = self.inspector(model, setup, aside=True)
-            said = inspector.inspect_bytes(data, record.data["image"]["name"])
+            template = self.template_of(record) if inspector.compares else None
+            said = inspector.inspect_bytes(data, record.data["image"]["name"], template=template)
             outcome = "agreed" if self.shadows.add(record, model.key, said) else "disagreed"
         except Exception:  # whatever happens here must not be felt anywhere else
             log.exception("The shadow %s could not answer inspection %s", setup.shadow, record.number)
@@ -203,8 +229,8 @@ class Fleet:
                 "choose. Say which product it is."
             )
 
-        def inspect(data: bytes, name: str) -> Inspection:
-            answers = [inspect_with(data, name) for inspect_with in candidates]
+        def inspect(data: bytes, name: str, template: Template | None = None) -> Inspection:
+            answers = [inspect_with(data, name, template) for inspect_with in candidates]
             best = min(answers, key=_strangeness)
             asked = [
                 {"model": f"{one.model.name} {one.model.version}", "strangeness": round(_strangeness(one), 3)}
@@ -218,11 +244,12 @@ class Fleet:
         """Inspections of ``model`` that say who moved its thresholds."""
         inspector = self.inspector(model, setup)
         limits = setup.limits.get(model.key)
-        if limits is None or limits.sha256 != inspector.engine.sha256:
-            return inspector.inspect_bytes
 
-        def inspect(data: bytes, name: str) -> Inspection:
-            inspection = inspector.inspect_bytes(data, name)
+        def inspect(data: bytes, name: str, template: Template | None = None) -> Inspection:
+            beside = template if inspector.compares else None
+            inspection = inspector.inspect_bytes(data, name, template=beside)
+            if limits is None or limits.sha256 != inspector.engine.sha256:
+                return inspection
             return replace(inspection, method={**inspection.method, "thresholds": limits.remark})
 
         return inspect

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from flawsight.errors import NotFound
 from flawsight.inspection.pictures import edge_layer, truth_layer
+from flawsight.inspection.words import template_of
 from flawsight.records.issued import issue
 from flawsight.records.lot import STATES
 from flawsight.records.lots import Lots
@@ -22,7 +23,7 @@ from flawsight.web.gallery import find_truth
 from flawsight.web.history import filter_said, parse
 from flawsight.web.products import remember_product, sent_product
 from flawsight.web.service import service
-from flawsight.web.thumbnails import send_kept_thumbnail
+from flawsight.web.thumbnails import send_kept_thumbnail, send_thumbnail
 from flawsight.web.view import ResultView, ReviewView
 
 FOREVER = 365 * 24 * 3600  # seconds; a filed picture never changes
@@ -127,6 +128,16 @@ def _layer(png: bytes, seconds: int) -> Response:
     response = send_file(BytesIO(png), mimetype="image/png")
     response.headers["Cache-Control"] = f"private, max-age={seconds}"
     return response
+
+
+@bp.get("/<inspection_id>/template")
+def template(inspection_id: str) -> Response:
+    """A small picture of what the part was held against."""
+    it = service()
+    used = template_of(it.store.get(inspection_id).data)
+    if used is None:
+        raise NotFound("This part was held against no template.")
+    return send_thumbnail(it.fleet.templates.file(used["sha256"]), FOREVER)
 
 
 @bp.get("/<inspection_id>/thumbnail")

@@ -245,8 +245,8 @@ def _asked(it: Service, study: Study | None) -> dict[str, InstalledModel]:
 
 def _answer(it: Service, label: str, model: InstalledModel, data: bytes, record: Record) -> SimpleNamespace:
     try:
-        inspect = it.fleet.with_model(model)
-        said = it.queue.run(lambda: inspect(data, record.data["image"]["name"]))
+        inspect, template = it.fleet.with_model(model), it.fleet.template_of(record)
+        said = it.queue.run(lambda: inspect(data, record.data["image"]["name"], template))
     except FlawsightError as error:
         return SimpleNamespace(label=label, key=model.key, problem=error.said())
     info, content = describe(said.predicted_class), said.to_dict()

@@ -184,6 +184,18 @@ PROBLEMS = {
         marked("The same check was started before."),
         marked("Wait until it has finished."),
     ),
+    "bad_template": (
+        400,
+        marked("This template cannot be kept"),
+        marked("Something in it does not fit."),
+        marked("The message says what to change."),
+    ),
+    "no_comparison": (
+        400,
+        marked("The part cannot be compared"),
+        marked("The model was not taught to hold a part against a template."),
+        marked("Inspect without a template, or with another model."),
+    ),
     "bad_golden_part": (
         400,
         marked("This golden part cannot be kept"),

@@ -607,6 +607,39 @@ class Comparisons(BaseModel):
     comparisons: list[dict[str, Any]]
 
 
+# --- templates ------------------------------------------------------------------------------------------
+
+
+class TemplateChange(BaseModel):
+    id: int
+    at: datetime
+    by: str
+    kind: Literal["kept", "removed"]
+    part_number: str
+    part_revision: str = Field(description="Empty: any.")
+    name: str = Field(description="What the sender called the picture.")
+    image_sha256: str
+
+
+class Template(TemplateChange):
+    """A picture of a good part that parts of its number are held against."""
+
+    picture: Address
+
+
+class TemplateList(BaseModel):
+    templates: list[Template] = Field(description="Those that hold.")
+    changes: list[TemplateChange] = Field(description="The latest first.")
+
+
+class NewTemplate(BaseModel):
+    """A form: the picture of a good part, and which part it is."""
+
+    file: Annotated[bytes, Field(json_schema_extra={"contentMediaType": "application/octet-stream"})]
+    part_number: str = Field(min_length=1, max_length=80)
+    part_revision: str = Field("", max_length=80, description="Empty: any.")
+
+
 # --- health ---------------------------------------------------------------------------------------------
 
 

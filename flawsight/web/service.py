@@ -15,6 +15,7 @@ from flawsight.inspection.engines import cores
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.pictures import encode_pictures
 from flawsight.inspection.result import Inspection
+from flawsight.inspection.template import Template
 from flawsight.records import Record, Store
 from flawsight.records.golden import GoldenParts, Schedule, fingerprint
 from flawsight.records.models import Setup
@@ -87,6 +88,8 @@ class Service:
     ) -> Record:
         """Inspect an image file's bytes and file the answer with its pictures.
 
+        A part whose number has a template is held against it, where the model can do that.
+
         Args:
             name: what the sender calls the file; it is stored and shown, never opened.
             context: which part it is, see ``records.record.CONTEXT``.
@@ -103,9 +106,12 @@ class Service:
         setup = self.fleet.models.setup()
         inspect = self.fleet.chosen(setup, product)
         checked = self._require_golden_parts(setup)
+        template = self.fleet.templates.template_for(context or {})
         try:
             with self.queue.place(), self.metrics.inside.track_inprogress():
-                inspection, pictures, draw_ms = self.queue.run(lambda: _inspect(inspect, data, name))
+                inspection, pictures, draw_ms = self.queue.run(
+                    lambda: _inspect(inspect, data, name, template)
+                )
                 if checked:
                     inspection = replace(inspection, method={**inspection.method, "last_check": checked})
                 start = perf_counter()
@@ -121,7 +127,7 @@ class Service:
     def fingerprint(self, setup: Setup | None = None) -> str:
         """Of the models on the bench and their thresholds: another one needs its own check."""
         setup = setup or self.fleet.models.setup()
-        inspectors = [self.fleet.inspector(model, setup) for model in self.fleet.bench(setup)]
+        inspectors = self.fleet.inspectors(setup)
         return fingerprint([(one.engine.sha256, one.metadata.decision) for one in inspectors])
 
     def _require_golden_parts(self, setup: Setup) -> str:
@@ -133,9 +139,11 @@ class Service:
         return self.golden.require(self.fingerprint(setup)) if self.golden.schedule else ""
 
 
-def _inspect(inspect: Inspect, data: bytes, name: str) -> tuple[Inspection, dict[str, bytes], float]:
+def _inspect(
+    inspect: Inspect, data: bytes, name: str, template: Template | None
+) -> tuple[Inspection, dict[str, bytes], float]:
     """The answer, its pictures by name, and the milliseconds they took to draw."""
-    inspection = inspect(data, name)
+    inspection = inspect(data, name, template)
     start = perf_counter()
     return inspection, encode_pictures(inspection, data), 1000 * (perf_counter() - start)
 

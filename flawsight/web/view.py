@@ -12,7 +12,7 @@ from babel.dates import format_datetime
 
 from flawsight.i18n import gettext as _
 from flawsight.i18n import language, marked, ngettext, number, percent
-from flawsight.inspection.words import identifies, product_of, reason_of, warnings_of
+from flawsight.inspection.words import identifies, misfit, product_of, reason_of, template_of, warnings_of
 from flawsight.metadata import ModelMetadata
 from flawsight.records import Record, reviews
 from flawsight.records.record import CONTEXT
@@ -31,6 +31,7 @@ from flawsight.reporting.words import (
     none_fits_words,
     rate_with_interval,
     severity_words,
+    template_words,
     verdict_word,
     whole_picture_words,
 )
@@ -43,6 +44,7 @@ TIMING_WORDS = {
     "preprocess": marked("Preparing the pixels"),
     "forward": marked("Running the model"),
     "decide": marked("Answer and verdict"),
+    "compare": marked("Comparing with the template"),
     "explain": marked("Heat map and boxes"),
     "total": marked("Altogether"),
 }
@@ -193,6 +195,8 @@ def headline(verdict: str, info: ClassInfo, product: Mapping[str, Any] | None = 
 
 def _model_headline(data: dict[str, Any], found: Finding) -> str:
     """``headline`` with all kinds of defect that the boxes show, not the most probable class alone."""
+    if misfit(data):
+        return _("Not the part that its template shows")
     if not found.kinds:
         return headline(found.verdict, found.info, product_of(data))
     title = kinds_words(found.kinds)
@@ -232,6 +236,7 @@ class ResultView(Summary):
     model_boxes: list[SimpleNamespace]
     person_boxes: list[SimpleNamespace]
     no_boxes_text: str
+    template: str  # name of what the part was held against; empty without one
     method_facts: list[tuple[str, str]]
     timings: list[tuple[str, str]]
     figures: list[tuple[str, str]]
@@ -264,7 +269,7 @@ class ResultView(Summary):
             confidence=data["confidence"],
             defect_probability=data["defect_probability"],
             distance_text=far_words(data),
-            none_fits_text=none_fits_words(),
+            none_fits_text=none_fits_words(data),
             whole_picture_text=whole_picture_words(),
             thresholds_text=_thresholds_text(data["thresholds"]),
             classes=[
@@ -279,6 +284,7 @@ class ResultView(Summary):
             model_boxes=[box for box in boxes if box.score is not None],
             person_boxes=[box for box in boxes if box.kept or box.score is None],
             no_boxes_text=no_boxes_words(data, review),
+            template=(template_of(data) or {}).get("name", ""),
             method_facts=_method_facts(record),
             timings=[
                 (_(TIMING_WORDS.get(step, step.replace("_", " ").capitalize())), f"{number(took)} ms")
@@ -380,6 +386,8 @@ def _method_facts(record: Record) -> list[tuple[str, str]]:
         (_("Engine"), method.get("engine", "")),
         (_("Thresholds"), method.get("thresholds", "")),
         (_("Chosen among"), ", ".join(one["model"] for one in method.get("chosen_among", ()))),
+        (_("Held against the template"), template_words(data)),
+        (_("SHA-256 of the template"), (template_of(data) or {}).get("sha256", "")),
         (_("Explanation"), data["heatmap"]["method"]),
         (_("Preprocessing"), preprocessing.replace("_", " ")),
         (_("SHA-256 of the image"), data["image"]["sha256"]),

@@ -61,6 +61,7 @@ def inspected(app: Flask) -> str:
     photo = post_file(client, "/api/v1/trust/golden/parts/1/photos", encoded(surface() - 12), "today.png")
     assert photo.status_code == 201
     it.golden.remove(it.golden.add(b"any", "worn", "accept", "", "admin").id, "admin", "Worn out.")
+    it.fleet.templates.keep(encoded(surface()), "good.png", "P-7", "C", "admin")
     moved = {"do": "thresholds", "why": "too strict", "accept_below": 0.2, "reject_from": 0.7}
     assert client.post("/api/v1/models/lenient/changes", json=moved).status_code == 200
     Accounts(it.store).add(NAME, "admin", PASSWORD)
@@ -135,6 +136,7 @@ PAGES = {
     "the nonconforming parts of a lot": ("/lots/2?show=nonconforming", "Crack"),
     "a model in use": ("/models/model", "Thresholds and what they cost"),
     "a model with moved thresholds": ("/models/lenient", "too strict"),
+    "templates": ("/templates", "good.png"),
     "golden parts": ("/trust/golden", "cracked tile"),
     "all models on one photo": ("/side-by-side?inspection={id}", "lenient"),
     "a comparison of networks": ("/comparisons/tiles", "Tiles: 2 backbones"),
@@ -158,7 +160,15 @@ ENTRIES = {
     "History": ["/history", "/history?lot=none", "/history/retention", "/inspections/{id}"],
     "Lots": ["/lots", "/lots/new", "/lots/trend", "/lots/1"],
     "Trust": ["/trust", "/trust/golden", "/trust/agreement", "/trust/drift"],
-    "Models": ["/models", "/models/model", "/shadow", "/side-by-side", "/comparisons", "/comparisons/tiles"],
+    "Models": [
+        "/models",
+        "/models/model",
+        "/shadow",
+        "/side-by-side",
+        "/comparisons",
+        "/comparisons/tiles",
+        "/templates",
+    ],
     "Users": ["/users", "/users/1"],
     "Your account: anna admin": ["/account"],
     "": ["/api/v1/docs", "/problems/bad_lot", "/nowhere", "/lots/99"],

@@ -104,7 +104,12 @@ def _regions(board: Board) -> list[Sample]:
     for box in board.boxes:
         region = _region_around(box, board.boxes, rng)
         if region is not None:
-            found.append(Sample(board.test, box.class_id, DATASET, board.group, region, None, board.boxes))
+            found.append(
+                Sample(
+                    board.test, box.class_id, DATASET, board.group, region, None, board.boxes,
+                    template=board.template,
+                )
+            )  # fmt: skip
     corners = rng.integers(0, BOARD - REGION + 1, size=(FREE_REGIONS, 2))
     free = [(int(x), int(y), int(x) + REGION, int(y) + REGION) for x, y in corners]
     # Half of the good regions lie where this board's test image has a defect: same artwork, no flaw.

@@ -1,0 +1,166 @@
+"""Templates: pictures of good parts that parts of their number are held against; a page, and for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from flawsight.errors import FlawsightError, ImageError, NotFound
+from flawsight.i18n import gettext as _
+from flawsight.records.part_templates import BadTemplate, PartTemplate
+from flawsight.web.answer import uploaded
+from flawsight.web.auth import requires
+from flawsight.web.bench import LENGTH, checked
+from flawsight.web.models import who
+from flawsight.web.security import csrf
+from flawsight.web.service import Service, service
+from flawsight.web.thumbnails import send_thumbnail
+
+KEEP_S = 3600  # seconds; the picture of one change never becomes another
+
+bp = Blueprint("part_templates", __name__, url_prefix="/templates")
+api = Blueprint("part_templates_api", __name__, url_prefix="/api/v1/templates")
+csrf.exempt(api)
+
+
+# --- the page -------------------------------------------------------------------------------------------
+
+
+@bp.get("")
+def index() -> str:
+    return _page()
+
+
+@bp.post("")
+@requires("inspector")
+def keep() -> AnyResponse | tuple[str, int]:
+    try:
+        one = keep_sent()
+    except (BadTemplate, ImageError) as error:
+        return _page(error.said()), error.status
+    flash(_("Parts %(part)s are held against %(name)s from now on.", part=_part(one), name=one.name))
+    return redirect(url_for(".index"), 303)
+
+
+@bp.post("/<int:template_id>/remove")
+@requires("inspector")
+def remove(template_id: int) -> AnyResponse | tuple[str, int]:
+    try:
+        one = service().fleet.templates.remove(template_id, who())
+    except NotFound as error:
+        return _page(error.said()), error.status
+    flash(_("Parts %(part)s are held against no template any more.", part=_part(one)))
+    return redirect(url_for(".index"), 303)
+
+
+@bp.get("/<int:template_id>/picture")
+def picture(template_id: int) -> AnyResponse:
+    return send_thumbnail(service().fleet.templates.picture(template_id), KEEP_S)
+
+
+def keep_sent() -> PartTemplate:
+    """The template that a form describes: a picture with part number and revision.
+
+    Raises:
+        BadTemplate: no part is named, or no model on the bench can compare.
+        BadContext: a field is too long.
+        ImageError: the picture cannot be used.
+    """
+    it, context = service(), checked(request.form)
+    image, name = uploaded()
+    inspector = next((one for one in it.fleet.inspectors() if one.compares), None)
+    if inspector is None:
+        raise BadTemplate(
+            "No model on the bench was taught to compare a part with a template. Put one there first."
+        )
+    inspector.template(image, name)  # what cannot be read could never be compared with
+    return it.fleet.templates.keep(
+        image, name, context.get("part_number", ""), context.get("part_revision", ""), who()
+    )
+
+
+def _page(problem: str = "") -> str:
+    it = service()
+    return render_template(
+        "part_templates.html",
+        section="models",
+        templates=it.fleet.templates.all(),
+        log=it.fleet.templates.log(),
+        cannot=_cannot_compare(it),
+        model_problem=it.model_problem(),
+        problem=problem,
+        form=request.form,
+        length=LENGTH,
+        max_mb=f"{it.settings.max_upload_mb:g}",
+    )
+
+
+def _cannot_compare(it: Service) -> list[str]:
+    """The models on the bench that inspect a part without its template."""
+    try:
+        models = [one.metadata for one in it.fleet.inspectors() if not one.compares]
+    except FlawsightError:
+        return []
+    return [f"{metadata.name} {metadata.version}" for metadata in models]
+
+
+def _part(one: PartTemplate) -> str:
+    return " ".join(filter(None, (one.part_number, one.part_revision)))
+
+
+# --- for programs ---------------------------------------------------------------------------------------
+
+
+@api.get("")
+def listed() -> Response:
+    """The templates that hold, and who kept and removed what."""
+    templates = service().fleet.templates
+    return jsonify(
+        templates=[_json(one) for one in templates.all()], changes=[_change(one) for one in templates.log()]
+    )
+
+
+@api.post("")
+@requires("inspector")
+def create() -> Response:
+    """Hold parts of a ``part_number``, or of its ``part_revision`` alone, against a picture from now on.
+
+    The picture shows a good part as the parts will be photographed. It takes the place of an earlier one.
+    """
+    response = jsonify(_json(keep_sent()))
+    response.status_code = 201
+    response.headers["Location"] = url_for(".listed")
+    return response
+
+
+@api.delete("/<int:template_id>")
+@requires("inspector")
+def delete(template_id: int) -> tuple[str, int]:
+    """Hold these parts against nothing from now on. The picture is kept: inspections name it."""
+    service().fleet.templates.remove(template_id, who())
+    return "", 204
+
+
+@api.get("/<int:template_id>/picture")
+def small_picture(template_id: int) -> AnyResponse:
+    """A small picture of a template."""
+    return picture(template_id)
+
+
+def _json(one: PartTemplate) -> dict[str, Any]:
+    return {**_change(one), "picture": url_for("part_templates_api.small_picture", template_id=one.id)}
+
+
+def _change(one: PartTemplate) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "at": one.at.isoformat(),
+        "by": one.by,
+        "kind": one.kind,
+        "part_number": one.part_number,
+        "part_revision": one.part_revision,
+        "name": one.name,
+        "image_sha256": one.image_sha256,
+    }
