@@ -68,7 +68,7 @@ class Decision:
     box_outline: dict[str, float] = field(default_factory=dict)
     box_score: dict[str, float] = field(default_factory=dict)
     min_box_area: float = 0.0
-    template: dict[str, float] = field(default_factory=dict)
+    template: dict[str, Any] = field(default_factory=dict)
     sure_from: float = 0.5
 
 

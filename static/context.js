@@ -29,18 +29,18 @@ contextBox.addEventListener("change", () => {
   fetch(contextBox.dataset.keep, { method: "POST", body, keepalive: true }).catch(() => {});
 });
 
-// --- whether what is inspected now goes into the lot that is named ----------------------------------------
+// --- whether what is inspected now goes into the lot that is named, and what it is compared with ----------------------------------------
 
 const LOT_EVERY_MS = 10_000; // somebody else may close it while this page is open
 const lotNote = document.getElementById("lot-note");
 const lotField = contextFields.find((field) => field.name === "lot");
-const partField = contextFields.find((field) => field.name === "part_number");
 const serialField = contextFields.find((field) => field.name === "serial");
 let lotAsked = 0;
 
 async function tellLot() {
   const mine = (lotAsked += 1);
-  const named = new URLSearchParams({ lot: lotField.value.trim(), part_number: partField.value.trim() });
+  const fields = ["lot", "part_number", "part_revision"].map((name) => contextFields.find((one) => one.name === name));
+  const named = new URLSearchParams(fields.map((field) => [field.name, field.value.trim()]));
   try {
     // Asked by the page, not by a person: it does not keep a session alive.
     const response = await fetch(`${lotNote.dataset.address}?${named}`, { headers: { "X-Flawsight-Watch": "1" } });

@@ -51,7 +51,9 @@ function verdictWord(answer) {
 
 /** What was found, by `titles` of classes: all kinds that have boxes. An unknown part has no class, so no confidence. */
 function foundWords(answer, titles) {
-  if (answer.verdict === "unknown") return sendTexts.unlike;
+  if (answer.verdict === "unknown") {
+    return answer.method?.template?.fits === false ? sendTexts.misfit : sendTexts.unlike;
+  }
   const kinds = new Set(answer.boxes.map((box) => box.class));
   if (answer.verdict === "reject" || !kinds.size) kinds.add(answer.predicted_class);
   const named = [...kinds].map((kind) => titles[kind] ?? kind).join(", ");

@@ -21,7 +21,7 @@ from web_client import close, encoded, post_file, settings_in, token
 
 from flawsight.cli import main
 from flawsight.data.samples import LabelledBox, Sample
-from flawsight.errors import NotFound, RecordError
+from flawsight.errors import NotFound
 from flawsight.i18n import speaking
 from flawsight.imaging import encode_png
 from flawsight.inspection.engines import HEAD_KEY
@@ -32,7 +32,7 @@ from flawsight.inspection.words import reason_of
 from flawsight.learning.templates import FEWEST, choose_rule, template_figures
 from flawsight.metadata import ONNX_KEY
 from flawsight.records import Accounts, Store
-from flawsight.records.part_templates import BadTemplate, PartTemplates
+from flawsight.records.part_templates import BadTemplate, LostTemplate, PartTemplates
 from flawsight.records.verify import verify
 from flawsight.web import create_app
 
@@ -105,13 +105,8 @@ def test_what_belongs_there_is_no_defect(comparing: Inspector) -> None:
     held = comparing.inspect(part, name="part", template=template)
     assert held.verdict == "accept" and held.boxes == () and held.heatmap.peak_score == 0
     said = held.method["template"]
-    assert said == {
-        "name": "good.png",
-        "sha256": "ab",
-        "fits": True,
-        "unlike": said["unlike"],
-        "differences": 0,
-    }
+    assert (said["name"], said["sha256"], said["fits"]) == ("good.png", "ab", True)
+    assert (said["differences"], said["doubtful"]) == (0, 0)
     assert sum(held.probabilities.values()) == pytest.approx(1)
 
 
@@ -146,9 +141,34 @@ def test_a_part_that_is_not_its_template_s_is_not_judged_and_every_language_says
     other = np.ascontiguousarray(board(VIA, FLAW)[::-1, ::-1])
     held = comparing.inspect(board(VIA), name="part", template=Template(other, "other.png"))
     assert held.verdict == "unknown" and held.boxes == ()
-    assert "template other.png" in held.reason and not held.method["template"]["fits"]
+    assert "from the template other.png" in held.reason and not held.method["template"]["fits"]
+    assert held.method["template"]["differences"] is None
     with speaking("de"):
         assert "Vorlage other.png" in reason_of(held.to_dict())
+
+
+def test_what_clearly_differs_is_left_to_a_person_however_harmless_the_rule_finds_it(tmp_path: Path) -> None:
+    harmless = {**RULE, "bias": -30.0}
+    inspector = Inspector(TinyEngine(COMPARING), replace(DECISION, template=harmless))
+    template = Template(board(VIA), "good.png")
+    held = inspector.inspect(board(VIA, FLAW), name="part", template=template)
+    assert held.verdict == "review" and held.defect_probability < DECISION.accept_below
+    assert "at 1 place it clearly differs" in held.reason
+    (box,) = held.boxes
+    assert box.x1 < FLAW[0] < box.x2 and box.y1 < FLAW[1] < box.y2
+    with speaking("de"):
+        assert "an 1 Stelle deutlich" in reason_of(held.to_dict())
+    assert inspector.inspect(board(VIA, seed=9), name="part", template=template).verdict == "accept"
+
+
+def test_whether_there_is_too_much_or_too_little_tells_kinds_apart() -> None:
+    part, template = board(VIA, FLAW), Template(board(VIA), "good.png")  # the flaw is darker
+    found = []
+    for dark, bright in (("MT_Crack", "MT_Blowhole"), ("MT_Blowhole", "MT_Crack")):
+        rule = {**RULE, "brighter": {dark: 0.01, bright: 0.99}}
+        inspector = Inspector(TinyEngine(COMPARING), replace(DECISION, template=rule))
+        found.append(inspector.inspect(part, name="part", template=template).boxes[0].class_id)
+    assert found == ["MT_Crack", "MT_Blowhole"]
 
 
 def test_a_model_that_was_not_taught_to_compare_says_so() -> None:
@@ -198,7 +218,7 @@ def boards(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
 def test_the_rule_tells_flaws_from_tracks_that_lie_beside(boards: list[Sample]) -> None:
     chosen = choose_rule(TinyEngine(), boards)
     rule = Rule.of(chosen)
-    assert rule.margin == pytest.approx(6, abs=3)
+    assert rule.margin == pytest.approx(6, abs=3) and rule.brighter["MT_Crack"] < 0.1  # all of them are dark
     figures = template_figures(Inspector(TinyEngine(), replace(DECISION, template=chosen)), boards)
     assert figures["boards"]["boards"] == 12 and figures["boards"]["f"] > 0.8
     assert figures["boards"]["map"] > 0.8
@@ -260,15 +280,18 @@ def test_an_altered_or_lost_picture_is_never_compared_with(tmp_path: Path) -> No
     with closing(Store(tmp_path / "instance")) as store:
         templates = PartTemplates(store)
         kept = templates.keep(encoded(board(VIA)), "good.png", "PCB-7", "", "A. Kern")
-        templates.picture(kept.id).write_bytes(encoded(board(FLAW)))
-        with pytest.raises(RecordError, match="gone or was altered"):
+        picture = templates.picture(kept.id)
+        picture.write_bytes(encoded(board(FLAW)))
+        with pytest.raises(LostTemplate, match="gone or was altered"):
             templates.template_for({"part_number": "PCB-7"})
         assert [one.text for one in verify(store).findings] == [
             "Change of templates 1: the file good.png was altered."
         ]
-        templates.picture(kept.id).unlink()
+        with pytest.raises(LostTemplate):
+            templates.picture(kept.id)
+        picture.unlink()
         assert [one.kind for one in verify(store).findings] == ["file_missing"]
-        with pytest.raises(RecordError, match="gone or was altered"):
+        with pytest.raises(LostTemplate, match="gone or was altered"):
             templates.template_for({"part_number": "PCB-7"})
 
 
@@ -338,7 +361,7 @@ def test_the_page_keeps_shows_and_removes_a_template(client: FlaskClient) -> Non
     )  # fmt: skip
     assert sent.status_code == 303
     page = client.get("/templates").text
-    assert "PCB-7 C are held against good.png" in page and "Revision C" in page
+    assert "PCB-7 C are compared with good.png" in page and "Revision C" in page
     assert client.get("/templates/1/picture").status_code == 200
     gone = client.post("/templates/1/remove", data={"csrf_token": token(client)})
     assert gone.status_code == 303 and "Removed good.png of PCB-7 C" in client.get("/templates").text
@@ -354,7 +377,60 @@ def test_what_can_be_no_template_is_refused_with_the_reason(client: FlaskClient)
     form = {"csrf_token": token(client), "part_number": "PCB-7"}
     sent = post_file(client, "/templates", b"no picture", "x.png", **form)
     assert sent.status_code == 415 and 'value="PCB-7"' in sent.text  # what was typed is still there
+    for fields, said in (
+        ({"part_number": "P" * 100}, "Shorten it"),
+        ({"part_number": "PCB-7", "inspection": "INSP-2026-000001"}, "no such inspection"),
+        ({"part_number": "PCB-7", "revision": "C"}, "no parameter"),
+    ):
+        sent = post_file(client, "/api/v1/templates", encoded(board()), "x.png", **fields)
+        assert sent.status_code in (400, 404) and said in sent.get_json()["detail"], fields
+    blank = encoded(np.full((64, 64, 3), 255, np.uint8))
+    sent = post_file(client, "/templates", blank, "x.png", **form)
+    assert sent.status_code == 400 and "nothing on it to compare" in sent.text
+    sent = client.post("/templates", data={**form, "part_number": "P" * 100})
+    assert sent.status_code == 400 and "Shorten it" in sent.text and "Templates" in sent.text
     assert client.get("/api/v1/templates").get_json() == {"templates": [], "changes": []}
+
+
+def test_a_lost_picture_is_told_wherever_it_would_be_shown(client: FlaskClient, app: Flask) -> None:
+    keep(client, board(VIA), part_number="PCB-7")
+    part = encoded(board(VIA))
+    answer = post_file(client, "/api/v1/inspections", part, "part.png", part_number="PCB-7").get_json()
+    app.extensions["flawsight"].fleet.templates.picture(1).write_bytes(encoded(board(FLAW)))
+    assert "gone or was altered, so it cannot be shown" in client.get(answer["links"]["page"]).text
+    assert "so these parts cannot be inspected" in client.get("/templates").text
+    for address in ("/api/v1/templates/1/picture", f"/inspections/{answer['id']}/template"):
+        assert client.get(address).status_code == 409
+    refused = client.get("/api/v1/templates/1/picture").get_json()
+    assert refused["code"] == "template_lost" and "/" not in refused["detail"]
+
+
+def test_the_photo_of_an_inspection_becomes_a_template(client: FlaskClient) -> None:
+    part = encoded(board())
+    answer = post_file(
+        client, "/api/v1/inspections", part, "part.png", part_number="PCB-7", part_revision="C"
+    ).get_json()
+    address = f"/templates?inspection={answer['number']}"
+    assert address in client.get(answer["links"]["page"]).text
+    page = client.get(address).text
+    assert 'value="PCB-7"' in page and f"the photo of inspection {answer['number']}" in page
+    form = {"csrf_token": token(client), "part_number": "PCB-7", "inspection": answer["number"]}
+    for said in ("PCB-7 are compared with part.png from now on.", "It takes the place of part.png."):
+        assert client.post("/templates", data=form).status_code == 303
+        assert said in client.get("/templates").text
+    (one,) = client.get("/api/v1/templates").get_json()["templates"]
+    assert one["image_sha256"] == answer["image"]["sha256"]
+
+
+def test_the_bench_says_what_a_part_is_compared_with(client: FlaskClient) -> None:
+    keep(client, board(VIA), part_number="PCB-7", part_revision="C")
+
+    def note(**fields: str) -> str:
+        return client.get("/bench/lot", query_string=fields).text
+
+    assert "Compared with the template good.png." in note(part_number="pcb-7", part_revision="c")
+    assert "a template of revision C alone" in note(part_number="PCB-7")
+    assert "emplate" not in note(part_number="PCB-8") and "emplate" not in note()
 
 
 def test_operators_keep_no_templates(app: Flask, tmp_path: Path) -> None:

@@ -223,7 +223,10 @@ def _template(inspector: Inspector, path: Path) -> Template:
     Raises:
         ImageError: it cannot be read, or the model cannot compare.
     """
-    return inspector.template(read_bytes(path, max_bytes=inspector.max_bytes), path.name)
+    try:
+        return inspector.template(read_bytes(path, max_bytes=inspector.max_bytes), path.name)
+    except ImageError as error:
+        raise ImageError(f"--template {path}: {error}") from error
 
 
 def _inspect_one(

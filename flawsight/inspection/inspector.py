@@ -24,7 +24,7 @@ from flawsight.inspection.quality import assess, check_size
 from flawsight.inspection.result import Box, Heatmap, ImageInfo, Inspection, ModelInfo
 from flawsight.inspection.strangeness import strangeness
 from flawsight.inspection.template import Reading, Rule, Template, compare, read
-from flawsight.inspection.words import poor_photo_reason, template_reason, unknown_reason
+from flawsight.inspection.words import doubt_reason, poor_photo_reason, template_reason, unknown_reason
 from flawsight.metadata import Decision
 from flawsight.preprocessing import Placement, prepare
 from flawsight.taxonomy import learn
@@ -153,7 +153,11 @@ class Inspector:
         judgement = self._judge(probabilities, distance, strange)
         if template and beside and not beside.comparison.fits:
             with speaking(ENGLISH):
-                judgement = _not_judged(judgement, probabilities, template_reason(template.name))
+                why = template_reason(template.name, beside.comparison.unlike)
+            judgement = _not_judged(judgement, probabilities, why)
+        if beside and beside.doubtful and judgement.verdict == "accept":
+            with speaking(ENGLISH):
+                judgement = replace(judgement, verdict="review", reason=doubt_reason(len(beside.doubtful)))
         clock.lap("decide")
         cells = beside.cells if beside else explain.cell_probabilities(scores)
         # The most probable defect is explained, also on a good part: there the evidence is weak.
@@ -279,6 +283,8 @@ class Inspector:
             explain.boxes_from_cells, cells, metadata.classes, placement=placement, stride=metadata.stride
         )
         boxes = different + find(defects=metadata.defects, decision=decision)
+        if beside and judgement.defect_probability < decision.accept_below:
+            return beside.doubtful  # they alone keep the part from being accepted
         if boxes or judgement.verdict == "review":
             return tuple(sorted(boxes, key=lambda box: -box.score))
         if beside and beside.boxes:
@@ -309,7 +315,8 @@ def _said_of(template: Template, beside: Reading) -> dict[str, Any]:
         "sha256": template.sha256,
         "fits": beside.comparison.fits,
         "unlike": round(beside.comparison.unlike, 6),
-        "differences": len(beside.boxes),
+        "differences": len(beside.boxes) if beside.comparison.fits else None,
+        "doubtful": len(beside.doubtful),
     }
 
 

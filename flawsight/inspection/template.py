@@ -8,9 +8,11 @@ rim that runs a pixel beside the template's is no defect, and what the template 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from math import ceil, exp, log
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,6 +33,7 @@ GAINS = (0.7, 1.4)  # of the ratio of both deviations, within which the contrast
 FAINT = 16.0  # least that is taken for one, in steps of 255
 THICK = 3  # pixels across that make a difference a blob and not a line
 THICK_APART, THIN_APART = 13, 5  # pixels across within which two pieces are one difference
+SUSPECT = 0.5  # the network's probability of a defect from which a difference is looked at by a person
 SMALLEST = 4  # pixels of a difference that is looked at
 UNLIKE = 0.05  # share of other pixels above which the template is of something else
 COVERED = 0.75  # least share of the part that the template must show
@@ -62,6 +65,7 @@ class Difference:
         x1, y1, x2, y2: half-open pixel ``xyxy`` of the part's picture, tight.
         thickness: the farthest that any of its pixels lies from its rim, in pixels of the comparison.
         length: of the longer side, in pixels of the comparison.
+        brighter: whether most of it is brighter than the template.
     """
 
     x1: int
@@ -70,6 +74,7 @@ class Difference:
     y2: int
     thickness: float
     length: int
+    brighter: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,8 @@ class Rule:
         bias: added to these.
         margin: pixels of the comparison that a box keeps free around a difference, as its drawer did.
         score: least probability of its class with which a box is shown.
+        brighter: by class, how often such a defect is brighter than the template: whether there is copper too
+            much or too little tells some kinds apart. A class that is not named counts as one half.
     """
 
     network: float
@@ -114,9 +121,10 @@ class Rule:
     bias: float
     margin: float = 0.0
     score: float = 0.5
+    brighter: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, values: Mapping[str, float]) -> Rule:
+    def of(cls, values: Mapping[str, Any]) -> Rule:
         """The rule of ``Decision.template``.
 
         Raises:
@@ -134,6 +142,12 @@ class Rule:
         weighed = sum(weight * value for weight, value in zip(weights, place.features, strict=True))
         return 1 / (1 + exp(-weighed - self.bias))
 
+    def kinds(self, place: Place, classes: Sequence[str]) -> Float:
+        """Probabilities (K,) of the ``classes``, if it is a defect."""
+        often = np.array([self.brighter.get(name, 0.5) for name in classes], np.float32)
+        weighed = place.kinds * (often if place.difference.brighter else 1 - often)
+        return np.asarray(weighed / weighed.sum(), np.float32)
+
 
 @dataclass(frozen=True)
 class Place:
@@ -147,6 +161,11 @@ class Place:
     difference: Difference
     suspicion: float
     kinds: Float
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether nobody may pass over it, however harmless the rule finds it."""
+        return self.difference.thickness >= THICK or self.suspicion >= SUSPECT
 
     @property
     def features(self) -> tuple[float, float, float]:
@@ -199,12 +218,14 @@ class Reading:
             not show stays as the network said.
         unseen: (h, w), the cells that it does not show.
         boxes: of all differences, highest score first.
+        doubtful: boxes of those that keep a part from being accepted, see ``Place.doubtful``.
     """
 
     comparison: Comparison
     cells: Float
     unseen: NDArray[np.bool_]
     boxes: tuple[Box, ...]
+    doubtful: tuple[Box, ...] = ()
 
 
 def read(comparison: Comparison, cells: Float, metadata: ModelMetadata, placement: Placement) -> Reading:
@@ -227,11 +248,14 @@ def read(comparison: Comparison, cells: Float, metadata: ModelMetadata, placemen
         x1, y1, x2, y2 = _outline(place.difference, rule.margin, placement.original)
         inside = _within(down, y1, y2)[:, None] & _within(across, x1, x2)
         mass[inside] = np.maximum(mass[inside], rule.probability(place))
-        kinds[:, inside] = place.kinds[:, None]
+        kinds[:, inside] = rule.kinds(place, metadata.classes)[:, None]
     good = np.where(defects[:, None, None], 0, cells + _FLOOR)
     revised = kinds * mass + good / good.sum(axis=0) * (1 - mass)
-    boxes = boxes_of(found, rule, metadata.classes, placement.original)
-    return Reading(comparison, np.asarray(revised, np.float32), unseen, boxes)
+    boxes, doubtful = (
+        boxes_of(some, rule, metadata.classes, placement.original)
+        for some in (found, [place for place in found if place.doubtful])
+    )
+    return Reading(comparison, np.asarray(revised, np.float32), unseen, boxes, doubtful)
 
 
 def boxes_of(
@@ -240,8 +264,9 @@ def boxes_of(
     """A box around each place on a picture of ``size`` (height, width), highest score first."""
     boxes = []
     for place in found:
-        kind = int(place.kinds.argmax())
-        score = rule.probability(place) * float(place.kinds[kind])
+        kinds = rule.kinds(place, classes)
+        kind = int(kinds.argmax())
+        score = rule.probability(place) * float(kinds[kind])
         boxes.append(Box(*_outline(place.difference, rule.margin, size), score, classes[kind]))
     return tuple(sorted(boxes, key=lambda box: -box.score))
 
@@ -356,10 +381,14 @@ def _differences(
     _, pieces = cv2.connectedComponents(cv2.dilate(unlike.astype(np.uint8), _square(THIN_APART)))
     beside = np.unique(pieces[cv2.dilate(thick, _square(THICK_APART)) > 0])
     thin = (unlike & ~np.isin(pieces, beside)).astype(np.uint8)
-    return [*_pieces(thick, depth, THICK_APART), *_pieces(thin, depth, THIN_APART)]
+    brighter = own > matched
+    pieces_of = partial(_pieces, depth=depth, brighter=brighter)
+    return [*pieces_of(thick, apart=THICK_APART), *pieces_of(thin, apart=THIN_APART)]
 
 
-def _pieces(mask: NDArray[np.uint8], depth: Float, apart: int) -> Iterator[Difference]:
+def _pieces(
+    mask: NDArray[np.uint8], depth: Float, brighter: NDArray[np.bool_], apart: int
+) -> Iterator[Difference]:
     """What hangs together in ``mask``, or nearly."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(mask, _square(apart)))
     for label in range(1, count):
@@ -372,7 +401,8 @@ def _pieces(mask: NDArray[np.uint8], depth: Float, apart: int) -> Iterator[Diffe
         x1, x2, y1, y2 = (
             int(v) for v in (x + columns[0], x + columns[-1] + 1, y + rows[0], y + rows[-1] + 1)
         )
-        yield Difference(x1, y1, x2, y2, float(depth[window][mine].max()), max(x2 - x1, y2 - y1))
+        more = bool(brighter[window][mine].mean() >= 0.5)
+        yield Difference(x1, y1, x2, y2, float(depth[window][mine].max()), max(x2 - x1, y2 - y1), more)
 
 
 def _square(side: int) -> NDArray[np.uint8]:
@@ -389,6 +419,7 @@ def _on_part(one: Difference, part: tuple[int, int], shape: tuple[int, int]) -> 
         min(part[0], ceil(one.y2 * down)),
         one.thickness,
         one.length,
+        one.brighter,
     )
 
 

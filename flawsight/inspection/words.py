@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from flawsight.i18n import ENGLISH, language, number, percent
+from flawsight.i18n import ENGLISH, language, ngettext, number, percent
 from flawsight.i18n import gettext as _
 from flawsight.inspection.quality import Quality
 from flawsight.inspection.strangeness import COLOUR, NOISE
@@ -83,12 +83,24 @@ def unknown_reason(distance: float, limit: float, strange: str = "") -> str:
     )
 
 
-def template_reason(template: str) -> str:
+def template_reason(template: str, unlike: float) -> str:
     """Why a part is not judged whose template shows something else."""
     return _(
-        "The picture does not show the same part as the template %(template)s, or from another side, so it "
-        "is not judged. Choose its template, and photograph the part as the template was.",
+        "%(share)s of the picture differ from the template %(template)s: it shows another part, another side "
+        "or section, or large damage. So it is not judged.",
+        share=percent(unlike),
         template=template,
+    )
+
+
+def doubt_reason(count: int) -> str:
+    """Why a part is not accepted that looks good but differs from its template."""
+    return ngettext(
+        "The part looks good, but at %(num)s place it clearly differs from its template, so a person must "
+        "decide.",
+        "The part looks good, but at %(num)s places it clearly differs from its template, so a person must "
+        "decide.",
+        count,
     )
 
 
@@ -96,6 +108,14 @@ def template_of(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What a filed inspection says of the template that the part was held against; ``None`` without one."""
     found = data["method"].get("template")
     return found if isinstance(found, Mapping) else None
+
+
+def doubted(data: Mapping[str, Any]) -> bool:
+    """Whether a filed inspection would have been accepted without what differs from the template."""
+    template = template_of(data)
+    if template is None or data["verdict"] != "review" or not template["doubtful"]:
+        return False
+    return bool(data["defect_probability"] < data["thresholds"]["accept_below"])
 
 
 def misfit(data: Mapping[str, Any]) -> bool:
@@ -126,11 +146,13 @@ def reason_of(data: Mapping[str, Any]) -> str:
     distance, limit = (data["method"].get(key) for key in ("distance", "distance_limit"))
     template = template_of(data)
     if template and misfit(data) and language() != ENGLISH:
-        return template_reason(template["name"])
+        return template_reason(template["name"], template["unlike"])
     if language() == ENGLISH or (data["verdict"] == "unknown" and None in (distance, limit)):
         return str(data["reason"])  # as filed
     if data["verdict"] == "unknown":
         return unknown_reason(distance, limit, data["method"].get("strange", ""))
+    if template and doubted(data):
+        return doubt_reason(template["doubtful"])
     if data["verdict"] == "review" and held_back(data):
         return poor_photo_reason()
     if "sure_from" in data["thresholds"]:

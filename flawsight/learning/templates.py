@@ -6,6 +6,7 @@ cut from tested boards, where no defect is marked.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -37,19 +38,23 @@ FIGURES = (
 _TRIES = 40
 
 
-def choose_rule(engine: Engine, samples: Sequence[Sample]) -> dict[str, float]:
+def choose_rule(engine: Engine, samples: Sequence[Sample]) -> dict[str, Any]:
     """``Decision.template`` by the whole boards of the validation split; empty where they are too few.
 
     The margin is the one with which the boxes overlap best with those that people drew, the least score the
     one with the best F by DeepPCB's rule.
     """
     boards = [_read(engine, board) for board in whole_boards(_beside_one(samples))]
-    labelled = [(place.features, board.marks(place)) for board in boards for place in board.places]
+    labelled = [
+        (place.features, board.box_at(place) is not None) for board in boards for place in board.places
+    ]
     marked = np.array([mark for _, mark in labelled], bool)
     if min(marked.sum(), (~marked).sum()) < FEWEST:
         return {}
     fitted = LogisticRegression().fit(np.array([values for values, _ in labelled]), marked)
-    rule = Rule(*(round(float(weight), 4) for weight in (*fitted.coef_[0], fitted.intercept_[0])))
+    network, thickness, length = (round(float(weight), 4) for weight in fitted.coef_[0])
+    bias = round(float(fitted.intercept_[0]), 4)
+    rule = Rule(network, thickness, length, bias, brighter=_brighter(boards))
     classes = engine.metadata.classes
     rule = max(
         (replace(rule, margin=float(margin)) for margin in MARGINS),
@@ -85,11 +90,11 @@ class _Board:
     size: tuple[int, int]  # height, width
     places: list[Place]
 
-    def marks(self, place: Place) -> bool:
-        """Whether a defect is marked there."""
+    def box_at(self, place: Place) -> LabelledBox | None:
+        """The marked defect in which it has its middle."""
         one = place.difference
         x, y = (one.x1 + one.x2) / 2, (one.y1 + one.y2) / 2
-        return any(box.x1 <= x < box.x2 and box.y1 <= y < box.y2 for box in self.truth)
+        return next((box for box in self.truth if box.x1 <= x < box.x2 and box.y1 <= y < box.y2), None)
 
     def boxes(self, rule: Rule, classes: tuple[str, ...]) -> tuple[Box, ...]:
         return boxes_of(self.places, rule, classes, self.size)
@@ -108,6 +113,16 @@ def _read(engine: Engine, board: Sample) -> _Board:
     cells = explain.cell_probabilities(explain.class_map(features, engine.head))
     comparison = compare(image, image if template is None else template)
     return _Board(board.boxes, placement.original, places(comparison, cells, engine.metadata, placement))
+
+
+def _brighter(boards: Iterable[_Board]) -> dict[str, float]:
+    """By class how often its defects are brighter than the template; one more each way: few prove little."""
+    seen: dict[str, list[bool]] = defaultdict(list)
+    for board in boards:
+        for place in board.places:
+            if (box := board.box_at(place)) is not None:
+                seen[box.class_id].append(place.difference.brighter)
+    return {name: round((sum(found) + 1) / (len(found) + 2), 4) for name, found in sorted(seen.items())}
 
 
 def _f(boards: Sequence[_Board], rule: Rule, classes: tuple[str, ...]) -> float:

@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from flawsight import imaging
 from flawsight.atomic import write_bytes
-from flawsight.errors import FlawsightError, NotFound, RecordError
+from flawsight.errors import FlawsightError, NotFound
 from flawsight.i18n import marked
 from flawsight.inspection.template import Template
 from flawsight.records import links
@@ -35,6 +35,19 @@ class BadTemplate(FlawsightError):
 
     code = "bad_template"
     status = 400
+
+
+class LostTemplate(FlawsightError):
+    """The picture of a template is gone or was altered, so nothing can be compared with it."""
+
+    code = "template_lost"
+    status = 409
+
+    def __init__(self, name: str) -> None:
+        message = marked(
+            "The template %(name)s of this part is gone or was altered. Keep it anew under Models, Templates."
+        )
+        super().__init__(message, name=name)
 
 
 @dataclass(frozen=True)
@@ -72,31 +85,43 @@ class PartTemplates:
         with self.store.transaction("read") as session:
             return [_change(row) for row in session.scalars(query)]
 
-    def template_for(self, context: Mapping[str, str]) -> Template | None:
+    def of_part(self, part_number: str) -> list[PartTemplate]:
+        """Those that hold of this number, by revision."""
+        if not part_number:
+            return []
+        changes = TemplateChangeRow
+        query = select(changes).where(changes.part_number == part_number).order_by(changes.id.desc())
+        with self.store.transaction("read") as session:
+            return sorted(_holding([_change(row) for row in session.scalars(query)]), key=lambda one: one.key)
+
+    def chosen(self, context: Mapping[str, str]) -> PartTemplate | None:
         """What a part of this ``context`` (see ``record.CONTEXT``) is held against; ``None`` without one.
 
         The template of its revision, if there is one, else that of any revision.
+        """
+        holding = {one.key[1]: one for one in self.of_part(context.get("part_number", ""))}
+        return holding.get(context.get("part_revision", "").casefold()) or holding.get("")
+
+    def template_for(self, context: Mapping[str, str]) -> Template | None:
+        """The picture of ``chosen``, ready to be compared with.
 
         Raises:
-            RecordError: the picture is gone or was altered.
+            LostTemplate: it is gone or was altered.
         """
-        number, revision = context.get("part_number", ""), context.get("part_revision", "")
-        if not number:
-            return None
-        changes = TemplateChangeRow
-        query = select(changes).where(changes.part_number == number).order_by(changes.id.desc())
-        with self.store.transaction("read") as session:
-            holding = {one.key[1]: one for one in _holding([_change(row) for row in session.scalars(query)])}
-        found = holding.get(revision.casefold()) or holding.get("")
+        found = self.chosen(context)
         return self.template(found.image_sha256, found.name) if found else None
 
     def template(self, image_sha256: str, name: str) -> Template:
         """The picture with this hash, ready to be compared with.
 
         Raises:
-            RecordError: it is gone or was altered.
+            LostTemplate: it is gone or was altered.
         """
         return _decoded(self.file(image_sha256), name)
+
+    def intact(self, image_sha256: str) -> bool:
+        """Whether the picture with this hash is there as it was kept."""
+        return _read(self.file(image_sha256)) is not None
 
     def file(self, image_sha256: str) -> Path:
         """Where a picture with this hash lies."""
@@ -129,8 +154,20 @@ class PartTemplates:
 
         Raises:
             NotFound: it does not.
+            LostTemplate: it is gone or was altered.
         """
-        return self.file(self._holding(template_id).image_sha256)
+        one = self._holding(template_id)
+        return self.checked(one.image_sha256, one.name)
+
+    def checked(self, image_sha256: str, name: str) -> Path:
+        """The file with this hash.
+
+        Raises:
+            LostTemplate: it is gone or was altered.
+        """
+        if not self.intact(image_sha256):
+            raise LostTemplate(name)
+        return self.file(image_sha256)
 
     def _holding(self, template_id: int) -> PartTemplate:
         found = next((one for one in self.all() if one.id == template_id), None)
@@ -168,14 +205,16 @@ def _change(row: TemplateChangeRow) -> PartTemplate:
 @lru_cache(maxsize=IN_MEMORY)
 def _decoded(path: Path, name: str) -> Template:
     """The picture ``path``, which is called by its hash and so never changes."""
+    data = _read(path)
+    if data is None:
+        raise LostTemplate(name)
+    return Template(imaging.decode(data, max_bytes=len(data), max_pixels=2**40), name, path.name)
+
+
+def _read(path: Path) -> bytes | None:
+    """The bytes of ``path`` if they have the hash that it is called by."""
     try:
         data = path.read_bytes()
     except OSError:
-        data = b""
-    if imaging.sha256(data) != path.name:
-        raise RecordError(
-            "The template %(name)s of this part is gone or was altered. Keep it anew under Models, "
-            "Templates.",
-            name=name,
-        )
-    return Template(imaging.decode(data, max_bytes=len(data), max_pixels=2**40), name, path.name)
+        return None
+    return data if imaging.sha256(data) == path.name else None

@@ -224,7 +224,7 @@ def _template(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     template = template_of(data)
     if template is None:
         return []
-    held = (_("Held against the template"), template_words(data))
+    held = (_("Compared with the template"), template_words(data))
     return [held, (_("SHA-256 of the template"), template["sha256"])]
 
 

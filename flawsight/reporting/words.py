@@ -73,6 +73,11 @@ def next_step(data: Mapping[str, Any], found: Finding) -> str:
     match found.verdict:
         case "accept":
             return _released(found.info)
+        case "unknown" if misfit(data):
+            return _(
+                "Hold the part. Check its part number and its template, and that the right side and section "
+                "were in the picture. If they were, it is damaged over a large area: let a person decide."
+            )
         case "unknown":
             return _(
                 "Hold the part. Check that the right part, the right side and the usual light were in the "
@@ -267,7 +272,7 @@ def family_metrics(data: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     family = describe(data["predicted_class"]).dataset
     beside = metrics.get("templates") if template_of(data) else None
     if beside and data["verdict"] != "unknown":
-        return _("%(family)s, held against templates", family=family), beside
+        return _("%(family)s, compared with templates", family=family), beside
     own = metrics.get("datasets", {}).get(family_of(data["predicted_class"]), {})
     if "recall" in own and data["verdict"] != "unknown":
         return family, own

@@ -152,7 +152,7 @@ def context_form() -> dict[str, object]:
 
 
 def _named_lot(context: Mapping[str, str]) -> dict[str, object]:
-    """What ``lot_note.html`` needs: whether what is inspected now goes into the lot that is named."""
+    """What ``lot_note.html`` needs: the lot that counts what is inspected now, and its template."""
     lots, number = Lots(service().store), context.get("lot", "")
     lot = lots.named(number) if number else None
     closed = lot.closed if lot else None
@@ -161,7 +161,11 @@ def _named_lot(context: Mapping[str, str]) -> dict[str, object]:
     part = context.get("part_number", "").lower()
     others = lots.open_lots() if astray else []
     others.sort(key=lambda other: other.terms.part_number.lower() != part)  # those of this part first
+    templates = service().fleet.templates
+    template = templates.chosen(context)
     return {
+        "template": template,
+        "other_revisions": [] if template else templates.of_part(context.get("part_number", "")),
         "lot_number": number,
         "lot": lot,
         "lot_state": STATES[lot.state] if lot else "",

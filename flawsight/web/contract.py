@@ -98,7 +98,7 @@ OPERATIONS = {
     "models_api.point": Operation(MODELS, query=it.PointQuery, problems=(400,)),
     "part_templates_api.listed": Operation(TEMPLATES, it.TemplateList),
     "part_templates_api.create": Operation(
-        TEMPLATES, it.Template, 201, form=it.NewTemplate, problems=(400, 413, 415)
+        TEMPLATES, it.Template, 201, form=it.NewTemplate, problems=(400, 404, 413, 415)
     ),
     "part_templates_api.delete": Operation(TEMPLATES, status=204, media=()),
     "part_templates_api.small_picture": Operation(TEMPLATES, media=(PNG,)),

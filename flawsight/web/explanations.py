@@ -28,6 +28,7 @@ from flawsight.imaging import decode, read_bytes, sha256
 from flawsight.inspection.explain import CLASS_MAP, GRAD_CAM_METHODS, TITLES
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.pictures import encode_layer
+from flawsight.inspection.words import template_of
 from flawsight.records import Record
 from flawsight.settings import PROJECT_ROOT, Settings
 from flawsight.taxonomy import describe
@@ -126,6 +127,8 @@ def _answer(
         notes = []
         if model.sha256 != record.data["model"]["sha256"]:
             notes.append(_("Computed with another model than the one that inspected."))
+        if template_of(record.data):
+            notes.append(_("Of the picture alone: what the template shows as well is not left out."))
         if missing := [TITLES[method] for method in wanted if method not in (one["method"] for one in maps)]:
             notes.append(
                 _(

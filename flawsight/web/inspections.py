@@ -27,6 +27,7 @@ from flawsight.web.thumbnails import send_kept_thumbnail, send_thumbnail
 from flawsight.web.view import ResultView, ReviewView
 
 FOREVER = 365 * 24 * 3600  # seconds; a filed picture never changes
+KEPT_TEMPLATE = 300  # seconds; then it is looked at again whether the picture is as it was kept
 SAMPLE_KEPT = 300  # seconds; a sample's mask may be drawn again
 
 bp = Blueprint("inspections", __name__, url_prefix="/inspections")
@@ -51,6 +52,7 @@ def show(inspection_id: str) -> str:
     wanted, order, _place = parse(said := filter_said(request.args))
     record = it.store.get(inspection_id)
     answers = Reviews(it.store).of(inspection_id)
+    used = template_of(record.data) or {}
     before, after = History(it.store).neighbours(inspection_id, wanted, order)
     return render_template(
         "result.html",
@@ -63,6 +65,8 @@ def show(inspection_id: str) -> str:
         before=before,
         after=after,
         others_problem=others_problem(),
+        compares=it.model_problem() is None and it.fleet.inspector_of(record).compares,
+        template_lost=bool(used) and not it.fleet.templates.intact(used["sha256"]),
     )
 
 
@@ -136,8 +140,8 @@ def template(inspection_id: str) -> Response:
     it = service()
     used = template_of(it.store.get(inspection_id).data)
     if used is None:
-        raise NotFound("This part was held against no template.")
-    return send_thumbnail(it.fleet.templates.file(used["sha256"]), FOREVER)
+        raise NotFound("This part was compared with no template.")
+    return send_thumbnail(it.fleet.templates.checked(used["sha256"], used["name"]), KEPT_TEMPLATE)
 
 
 @bp.get("/<inspection_id>/thumbnail")

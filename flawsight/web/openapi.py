@@ -304,7 +304,10 @@ def _example(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
 def _curl(path: str, method: str, sent_as: str, example: dict[str, Any]) -> str:
     words = ["curl"]
     if sent_as == "multipart/form-data":
-        words.append("-F file=@part.jpg")
+        words += [
+            "-F file=@part.jpg",
+            *(f"-F {name}={value}" for name, value in example.items() if name != "file"),
+        ]
     elif sent_as:
         words.append(f"--json '{json.dumps(example, ensure_ascii=False)}'")
     elif method != "get":

@@ -11,14 +11,17 @@ from flawsight.errors import FlawsightError, ImageError, NotFound
 from flawsight.i18n import gettext as _
 from flawsight.records.part_templates import BadTemplate, PartTemplate
 from flawsight.web.answer import uploaded
+from flawsight.web.asked import known_only
 from flawsight.web.auth import requires
-from flawsight.web.bench import LENGTH, checked
+from flawsight.web.bench import LENGTH, BadContext, checked
 from flawsight.web.models import who
 from flawsight.web.security import csrf
 from flawsight.web.service import Service, service
 from flawsight.web.thumbnails import send_thumbnail
+from flawsight.web.trust import of_history
 
-KEEP_S = 3600  # seconds; the picture of one change never becomes another
+KEEP_S = 300  # seconds; then it is looked at again whether the picture is as it was kept
+BLANK = 4.0  # deviation of the pixels of a picture, in steps of 255, that shows nothing
 
 bp = Blueprint("part_templates", __name__, url_prefix="/templates")
 api = Blueprint("part_templates_api", __name__, url_prefix="/api/v1/templates")
@@ -37,10 +40,11 @@ def index() -> str:
 @requires("inspector")
 def keep() -> AnyResponse | tuple[str, int]:
     try:
-        one = keep_sent()
-    except (BadTemplate, ImageError) as error:
+        one, before = keep_sent()
+    except (BadTemplate, BadContext, ImageError, NotFound) as error:
         return _page(error.said()), error.status
-    flash(_("Parts %(part)s are held against %(name)s from now on.", part=_part(one), name=one.name))
+    said = _("Parts %(part)s are compared with %(name)s from now on.", part=_part(one), name=one.name)
+    flash(" ".join((said, _("It takes the place of %(name)s.", name=before.name))) if before else said)
     return redirect(url_for(".index"), 303)
 
 
@@ -51,7 +55,7 @@ def remove(template_id: int) -> AnyResponse | tuple[str, int]:
         one = service().fleet.templates.remove(template_id, who())
     except NotFound as error:
         return _page(error.said()), error.status
-    flash(_("Parts %(part)s are held against no template any more.", part=_part(one)))
+    flash(_("Parts %(part)s are compared with no template any more.", part=_part(one)))
     return redirect(url_for(".index"), 303)
 
 
@@ -60,25 +64,56 @@ def picture(template_id: int) -> AnyResponse:
     return send_thumbnail(service().fleet.templates.picture(template_id), KEEP_S)
 
 
-def keep_sent() -> PartTemplate:
-    """The template that a form describes: a picture with part number and revision.
+def keep_sent() -> tuple[PartTemplate, PartTemplate | None]:
+    """The template that a form describes, a picture with part number and revision, and the one it replaces.
 
     Raises:
         BadTemplate: no part is named, or no model on the bench can compare.
         BadContext: a field is too long.
         ImageError: the picture cannot be used.
+        NotFound: there is no such inspection.
     """
     it, context = service(), checked(request.form)
-    image, name = uploaded()
+    image, name = _sent_picture()
     inspector = next((one for one in it.fleet.inspectors() if one.compares), None)
     if inspector is None:
         raise BadTemplate(
             "No model on the bench was taught to compare a part with a template. Put one there first."
         )
-    inspector.template(image, name)  # what cannot be read could never be compared with
-    return it.fleet.templates.keep(
-        image, name, context.get("part_number", ""), context.get("part_revision", ""), who()
+    if not image:
+        raise BadTemplate("Choose a picture of a good part.")
+    pixels = inspector.template(image, name).pixels  # what cannot be read could never be compared with
+    if float(pixels.std()) < BLANK:
+        raise BadTemplate("This picture is blank: there is nothing on it to compare a part with.")
+    number, revision = context.get("part_number", ""), context.get("part_revision", "")
+    before = next(
+        (
+            one
+            for one in it.fleet.templates.of_part(number)
+            if one.part_revision.casefold() == revision.casefold()
+        ),
+        None,
     )
+    return it.fleet.templates.keep(image, name, number, revision, who()), before
+
+
+def _sent_picture() -> tuple[bytes, str]:
+    """The picture that a form sends, or that of the inspection it names, with its name."""
+    if not (wanted := request.form.get("inspection", "").strip()):
+        return uploaded()
+    record = of_history(wanted)
+    upload = record.upload if isinstance(record.upload, bytes) else record.upload.read_bytes()
+    return upload, record.data["image"]["name"]
+
+
+def _proposed() -> dict[str, str]:
+    """The form for an inspection of the address."""
+    if not (wanted := request.args.get("inspection", "").strip()):
+        return {}
+    record = of_history(wanted)
+    context = record.data.get("context", {})
+    known = {key: context.get(key, "") for key in ("part_number", "part_revision")}
+    return {"inspection": record.number, **known}
 
 
 def _page(problem: str = "") -> str:
@@ -86,12 +121,12 @@ def _page(problem: str = "") -> str:
     return render_template(
         "part_templates.html",
         section="models",
-        templates=it.fleet.templates.all(),
+        templates=[(one, it.fleet.templates.intact(one.image_sha256)) for one in it.fleet.templates.all()],
         log=it.fleet.templates.log(),
         cannot=_cannot_compare(it),
         model_problem=it.model_problem(),
         problem=problem,
-        form=request.form,
+        form=request.form or _proposed(),
         length=LENGTH,
         max_mb=f"{it.settings.max_upload_mb:g}",
     )
@@ -127,9 +162,11 @@ def listed() -> Response:
 def create() -> Response:
     """Hold parts of a ``part_number``, or of its ``part_revision`` alone, against a picture from now on.
 
-    The picture shows a good part as the parts will be photographed. It takes the place of an earlier one.
+    The picture shows a good part as the parts will be photographed: a ``file``, or the photo of an
+    ``inspection`` of the history, by its number. It takes the place of an earlier one.
     """
-    response = jsonify(_json(keep_sent()))
+    known_only(request.form, "part_number", "part_revision", "inspection")
+    response = jsonify(_json(keep_sent()[0]))
     response.status_code = 201
     response.headers["Location"] = url_for(".listed")
     return response

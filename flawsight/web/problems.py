@@ -190,10 +190,16 @@ PROBLEMS = {
         marked("Something in it does not fit."),
         marked("The message says what to change."),
     ),
+    "template_lost": (
+        409,
+        marked("The template of this part cannot be used"),
+        marked("Its picture is gone or was altered since it was kept."),
+        marked("Keep the template anew, or remove it to inspect these parts without."),
+    ),
     "no_comparison": (
         400,
         marked("The part cannot be compared"),
-        marked("The model was not taught to hold a part against a template."),
+        marked("The model was not taught to compare a part with a template."),
         marked("Inspect without a template, or with another model."),
     ),
     "bad_golden_part": (

@@ -633,9 +633,10 @@ class TemplateList(BaseModel):
 
 
 class NewTemplate(BaseModel):
-    """A form: the picture of a good part, and which part it is."""
+    """A form: the picture of a good part or an inspection of one, and which part it is."""
 
-    file: Annotated[bytes, Field(json_schema_extra={"contentMediaType": "application/octet-stream"})]
+    file: Annotated[bytes, Field(json_schema_extra={"contentMediaType": "application/octet-stream"})] = b""
+    inspection: str = Field("", description="Its number, instead of a file.")
     part_number: str = Field(min_length=1, max_length=80)
     part_revision: str = Field("", max_length=80, description="Empty: any.")
 

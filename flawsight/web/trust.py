@@ -174,7 +174,7 @@ def add_part() -> GoldenPart:
     verdict, class_id = form.get("verdict", ""), form.get("class", "")
     title = " ".join(form.get("title", "").split())[:TITLE_LENGTH]
     if wanted := form.get("inspection", "").strip():
-        record = _of_history(wanted)
+        record = of_history(wanted)
         upload = record.upload if isinstance(record.upload, bytes) else record.upload.read_bytes()
         title = title or record.data["image"]["name"]
         return it.golden.add(upload, title, verdict, class_id, signed(), record.number)
@@ -199,7 +199,7 @@ def compare_photo(part_id: int) -> Check:
         return photos.compare(it.golden, part_id, image, name, golden_inspect(it), signed(), it.fingerprint())
 
 
-def _of_history(wanted: str) -> Record:
+def of_history(wanted: str) -> Record:
     """The inspection of that number, or of that id.
 
     Raises:
@@ -214,7 +214,7 @@ def _proposed() -> dict[str, str]:
     """The form for an inspection of the address: as people answered, else as the model did."""
     if not (wanted := request.args.get("inspection", "").strip()):
         return {}
-    record = _of_history(wanted)
+    record = of_history(wanted)
     said = Reviews(service().store).latest([record.id]).get(record.id)
     return {
         "inspection": record.number,

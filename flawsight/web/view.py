@@ -236,7 +236,8 @@ class ResultView(Summary):
     model_boxes: list[SimpleNamespace]
     person_boxes: list[SimpleNamespace]
     no_boxes_text: str
-    template: str  # name of what the part was held against; empty without one
+    template: str  # name of what the part was compared with; empty without one
+    misfit: bool
     method_facts: list[tuple[str, str]]
     timings: list[tuple[str, str]]
     figures: list[tuple[str, str]]
@@ -285,6 +286,7 @@ class ResultView(Summary):
             person_boxes=[box for box in boxes if box.kept or box.score is None],
             no_boxes_text=no_boxes_words(data, review),
             template=(template_of(data) or {}).get("name", ""),
+            misfit=misfit(data),
             method_facts=_method_facts(record),
             timings=[
                 (_(TIMING_WORDS.get(step, step.replace("_", " ").capitalize())), f"{number(took)} ms")
@@ -386,7 +388,7 @@ def _method_facts(record: Record) -> list[tuple[str, str]]:
         (_("Engine"), method.get("engine", "")),
         (_("Thresholds"), method.get("thresholds", "")),
         (_("Chosen among"), ", ".join(one["model"] for one in method.get("chosen_among", ()))),
-        (_("Held against the template"), template_words(data)),
+        (_("Compared with the template"), template_words(data)),
         (_("SHA-256 of the template"), (template_of(data) or {}).get("sha256", "")),
         (_("Explanation"), data["heatmap"]["method"]),
         (_("Preprocessing"), preprocessing.replace("_", " ")),

@@ -44,6 +44,7 @@ def inspect(page: Page, photo: Path) -> None:
     if page.get_by_label("Part number").is_hidden():
         page.locator("#context summary").click()
     page.get_by_label("Part number").fill("PCB-7")
+    page.get_by_label("Part number").blur()
     page.get_by_label("Photo of the part").set_input_files(photo)
     page.locator("#upload").get_by_role("button", name="Inspect", exact=True).click()
     page.wait_for_url("**/inspections/*")
@@ -58,10 +59,12 @@ def test_a_template_is_kept_used_and_removed(bench: Page, files: Path) -> None:
     expect(bench.locator(".empty")).to_contain_text("judged by its picture alone")
     bench.get_by_label("Part number").fill("PCB-7")
     bench.get_by_label("Picture of a good part").set_input_files(files / "good.png")
-    bench.get_by_role("button", name="Keep").click()
-    expect(bench.locator(".done")).to_have_text("Parts PCB-7 are held against good.png from now on.")
+    bench.get_by_role("button", name="Add template").click()
+    expect(bench.locator(".done")).to_have_text("Parts PCB-7 are compared with good.png from now on.")
     bench.wait_for_function("document.querySelector('.golden img').naturalWidth > 0")
 
+    bench.goto("/")
+    expect(bench.locator("#lot-note")).to_contain_text("Compared with the template good.png.")
     inspect(bench, files / "part.png")
     expect(bench.locator(".verdict-word")).to_have_text("ACCEPT")
     expect(bench.locator(".template img")).to_be_visible()
@@ -70,7 +73,8 @@ def test_a_template_is_kept_used_and_removed(bench: Page, files: Path) -> None:
     expect(bench.locator("#boxes-title ~ .scroll tbody tr")).to_have_count(1)
 
     bench.goto("/templates")
-    bench.get_by_role("button", name="Remove PCB-7").click()
+    bench.locator(".golden summary").click()
+    bench.get_by_role("button", name="Inspect these parts without a template").click()
     expect(bench.locator(".done")).to_contain_text("no template any more")
     expect(bench.locator(".checks li")).to_have_count(2)
 
