@@ -21,12 +21,13 @@ from web_client import close, encoded, post_file, settings_in, token
 
 from flawsight.cli import main
 from flawsight.data.samples import LabelledBox, Sample
-from flawsight.errors import NotFound
+from flawsight.errors import ModelError, NotFound
 from flawsight.i18n import speaking
 from flawsight.imaging import encode_png
+from flawsight.inspection.compare import compare
 from flawsight.inspection.engines import HEAD_KEY
 from flawsight.inspection.inspector import Inspector
-from flawsight.inspection.template import NoComparison, Rule, Template, compare
+from flawsight.inspection.template import NoComparison, Rule, Template
 from flawsight.inspection.tiny import HEAD, TinyEngine
 from flawsight.inspection.words import reason_of
 from flawsight.learning.templates import FEWEST, choose_rule, template_figures
@@ -183,6 +184,8 @@ def test_a_difference_is_more_likely_a_defect_the_thicker_and_the_shorter_it_is(
     assert rule.thickness > 0 > rule.length and rule.network > 0
     with pytest.raises(NoComparison):
         Rule.of({})
+    with pytest.raises(ModelError, match="cannot be read"):
+        Rule.of({"weight": 1.0})
 
 
 # --- how the rule is chosen, and what templates are worth ---------------------------------------------------

@@ -16,6 +16,7 @@ from flawsight.errors import ModelError
 from flawsight.i18n import ENGLISH, speaking
 from flawsight.inspection import explain
 from flawsight.inspection.beside import BESIDE
+from flawsight.inspection.compare import compare
 from flawsight.inspection.decide import Judgement, answer, judge
 from flawsight.inspection.engines import Engine, Float
 from flawsight.inspection.familiarity import KnownParts
@@ -23,7 +24,7 @@ from flawsight.inspection.identify import identify
 from flawsight.inspection.quality import assess, check_size
 from flawsight.inspection.result import Box, Heatmap, ImageInfo, Inspection, ModelInfo
 from flawsight.inspection.strangeness import strangeness
-from flawsight.inspection.template import Reading, Rule, Template, compare, read
+from flawsight.inspection.template import Reading, Rule, Template, read
 from flawsight.inspection.words import doubt_reason, poor_photo_reason, template_reason, unknown_reason
 from flawsight.metadata import Decision
 from flawsight.preprocessing import Placement, prepare

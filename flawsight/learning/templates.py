@@ -18,10 +18,11 @@ from sklearn.linear_model import LogisticRegression
 from flawsight.data.samples import LabelledBox, Sample
 from flawsight.data.whole import sample_pixels, template_pixels
 from flawsight.inspection import explain
+from flawsight.inspection.compare import compare
 from flawsight.inspection.engines import Engine
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.result import Box
-from flawsight.inspection.template import Place, Rule, boxes_of, compare, places
+from flawsight.inspection.template import Place, Rule, boxes_of, places
 from flawsight.learning.boards import board_figures, match, whole_boards
 from flawsight.learning.evaluate import figures, inspect_samples
 from flawsight.learning.localisation import as_tuple, iou
