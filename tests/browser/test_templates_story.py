@@ -61,7 +61,7 @@ def test_a_template_is_kept_used_and_removed(bench: Page, files: Path) -> None:
     bench.get_by_label("Picture of a good part").set_input_files(files / "good.png")
     bench.get_by_role("button", name="Add template").click()
     expect(bench.locator(".done")).to_have_text("Parts PCB-7 are compared with good.png from now on.")
-    bench.wait_for_function("document.querySelector('.golden img').naturalWidth > 0")
+    expect(bench.locator(".golden img")).not_to_have_js_property("naturalWidth", 0)
 
     bench.goto("/")
     expect(bench.locator("#lot-note")).to_contain_text("Compared with the template good.png.")
