@@ -162,6 +162,19 @@ def test_what_clearly_differs_is_left_to_a_person_however_harmless_the_rule_find
     assert inspector.inspect(board(VIA, seed=9), name="part", template=template).verdict == "accept"
 
 
+def test_a_hairline_through_the_middle_of_a_track_goes_to_a_person() -> None:
+    wide, cut = board(VIA), board(VIA)
+    for pixels in (wide, cut):
+        pixels[20:170, 200:215] = 20
+    cut[100:102, 198:217] = 170
+    harmless = {**RULE, "bias": -30.0}
+    inspector = Inspector(TinyEngine(COMPARING), replace(DECISION, template=harmless))
+    (one,) = compare(cut, wide).differences
+    assert one.thickness < 3 and one.inland > 5
+    held = inspector.inspect(cut, name="part", template=Template(wide, "good.png"))
+    assert held.verdict == "review" and [box.y1 < 101 < box.y2 for box in held.boxes] == [True]
+
+
 def test_whether_there_is_too_much_or_too_little_tells_kinds_apart() -> None:
     part, template = board(VIA, FLAW), Template(board(VIA), "good.png")  # the flaw is darker
     found = []

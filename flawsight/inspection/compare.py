@@ -42,6 +42,8 @@ class Difference:
         thickness: the farthest that any of its pixels lies from its rim, in pixels of the comparison.
         length: of the longer side, in pixels of the comparison.
         brighter: whether most of it is brighter than the template.
+        inland: the farthest that any of its pixels lies from an edge of the template, in pixels of the
+            comparison: an edge that lies elsewhere is never far from where it was.
     """
 
     x1: int
@@ -51,6 +53,7 @@ class Difference:
     thickness: float
     length: int
     brighter: bool = False
+    inland: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -202,12 +205,15 @@ def _differences(
     beside = np.unique(pieces[cv2.dilate(thick, _square(THICK_APART)) > 0])
     thin = (unlike & ~np.isin(pieces, beside)).astype(np.uint8)
     brighter = own > matched
-    pieces_of = partial(_pieces, depth=depth, brighter=brighter)
+    steps = cv2.morphologyEx(matched, cv2.MORPH_GRADIENT, _square(TOLERANCE))
+    flat = (np.asarray(steps) <= limit).astype(np.uint8)
+    inland = np.asarray(cv2.distanceTransform(flat, cv2.DIST_L2, 5), np.float32)
+    pieces_of = partial(_pieces, depth=depth, inland=inland, brighter=brighter)
     return [*pieces_of(thick, apart=THICK_APART), *pieces_of(thin, apart=THIN_APART)]
 
 
 def _pieces(
-    mask: NDArray[np.uint8], depth: Float, brighter: NDArray[np.bool_], apart: int
+    mask: NDArray[np.uint8], depth: Float, inland: Float, brighter: NDArray[np.bool_], apart: int
 ) -> Iterator[Difference]:
     """What hangs together in ``mask``, or nearly."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(mask, _square(apart)))
@@ -222,7 +228,8 @@ def _pieces(
             int(v) for v in (x + columns[0], x + columns[-1] + 1, y + rows[0], y + rows[-1] + 1)
         )
         more = bool(brighter[window][mine].mean() >= 0.5)
-        yield Difference(x1, y1, x2, y2, float(depth[window][mine].max()), max(x2 - x1, y2 - y1), more)
+        thickness, far = (float(values[window][mine].max()) for values in (depth, inland))
+        yield Difference(x1, y1, x2, y2, thickness, max(x2 - x1, y2 - y1), more, far)
 
 
 def _square(side: int) -> NDArray[np.uint8]:
@@ -240,4 +247,5 @@ def _on_part(one: Difference, part: tuple[int, int], shape: tuple[int, int]) -> 
         one.thickness,
         one.length,
         one.brighter,
+        one.inland,
     )

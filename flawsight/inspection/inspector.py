@@ -287,7 +287,8 @@ class Inspector:
         if beside and judgement.defect_probability < decision.accept_below:
             return beside.doubtful  # they alone keep the part from being accepted
         if boxes or judgement.verdict == "review":
-            return tuple(sorted(boxes, key=lambda box: -box.score))
+            found = boxes or (beside.doubtful if beside else ())
+            return tuple(sorted(found, key=lambda box: -box.score))
         if beside and beside.boxes:
             return beside.boxes[:1]
         # A rejected part always shows where to look: where a defect is likeliest, however faint. Its kinds

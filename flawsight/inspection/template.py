@@ -24,6 +24,7 @@ from flawsight.metadata import ModelMetadata
 from flawsight.preprocessing import Placement
 
 CLEAR = 3.0  # pixels of thickness from which a difference is looked at by a person
+INLAND = 4.0  # pixels from any edge of the template, from which the same
 SUSPECT = 0.5  # the network's probability of a defect from which a difference is looked at by a person
 _TINY = 1e-3  # keeps the logit of the network's probability finite
 _STEEPEST = 700.0  # no exponential of more fits into a number
@@ -119,7 +120,8 @@ class Place:
     @property
     def doubtful(self) -> bool:
         """Whether nobody may pass over it, however harmless the rule finds it."""
-        return self.difference.thickness >= CLEAR or self.suspicion >= SUSPECT
+        one = self.difference
+        return one.thickness >= CLEAR or one.inland >= INLAND or self.suspicion >= SUSPECT
 
     @property
     def features(self) -> tuple[float, float, float]:
