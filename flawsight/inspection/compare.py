@@ -7,7 +7,7 @@ beginning. Whether a difference is a defect says ``inspection.template``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 
@@ -239,13 +239,10 @@ def _square(side: int) -> NDArray[np.uint8]:
 def _on_part(one: Difference, part: tuple[int, int], shape: tuple[int, int]) -> Difference:
     """From pixels of the comparison to those of the part's picture."""
     down, across = part[0] / shape[0], part[1] / shape[1]
-    return Difference(
-        int(one.x1 * across),
-        int(one.y1 * down),
-        min(part[1], ceil(one.x2 * across)),
-        min(part[0], ceil(one.y2 * down)),
-        one.thickness,
-        one.length,
-        one.brighter,
-        one.inland,
+    return replace(
+        one,
+        x1=int(one.x1 * across),
+        y1=int(one.y1 * down),
+        x2=min(part[1], ceil(one.x2 * across)),
+        y2=min(part[0], ceil(one.y2 * down)),
     )

@@ -171,6 +171,7 @@ def read(comparison: Comparison, cells: Float, metadata: ModelMetadata, placemen
 
     Raises:
         NoComparison: the model cannot compare.
+        ModelError: its rule cannot be read.
     """
     rule = Rule.of(metadata.decision.template)
     if not comparison.fits:

@@ -75,7 +75,7 @@ def board_figures(
     least = inspector.metadata.decision.box_score
     if templates:
         least = dict.fromkeys(inspector.metadata.defects, inspector.metadata.decision.template["score"])
-    everything = Inspector(inspector.engine, shows_all(inspector.metadata.decision))
+    everything = Inspector(inspector.engine, _shows_all(inspector.metadata.decision))
     matches: list[Match] = []
     for board in boards:
         template = sample_template(board) if templates else None
@@ -110,7 +110,7 @@ def board_figures(
     }
 
 
-def shows_all(decision: Decision) -> Decision:
+def _shows_all(decision: Decision) -> Decision:
     """``decision``, but every box is shown, whatever its score."""
     template = {**decision.template, "score": 0.0} if decision.template else {}
     return replace(decision, box_score={}, template=template)

@@ -183,7 +183,7 @@ class Fleet:
         """What the part of ``record`` was held against.
 
         Raises:
-            RecordError: its picture is gone or was altered.
+            LostTemplate: its picture is gone or was altered.
         """
         used = template_of(record.data)
         return self.templates.template(used["sha256"], used["name"]) if used else None

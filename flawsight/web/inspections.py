@@ -65,7 +65,7 @@ def show(inspection_id: str) -> str:
         before=before,
         after=after,
         others_problem=others_problem(),
-        compares=it.model_problem() is None and it.fleet.inspector_of(record).compares,
+        compares=it.model_problem() is None and any(one.decision.template for one in it.fleet.metadata()),
         template_lost=bool(used) and not it.fleet.templates.intact(used["sha256"]),
     )
 

@@ -135,10 +135,10 @@ def _page(problem: str = "") -> str:
 def _cannot_compare(it: Service) -> list[str]:
     """The models on the bench that inspect a part without its template."""
     try:
-        models = [one.metadata for one in it.fleet.inspectors() if not one.compares]
+        known = it.fleet.metadata()
     except FlawsightError:
         return []
-    return [f"{metadata.name} {metadata.version}" for metadata in models]
+    return [f"{one.name} {one.version}" for one in known if not one.decision.template]
 
 
 def _part(one: PartTemplate) -> str:

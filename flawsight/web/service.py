@@ -100,6 +100,7 @@ class Service:
             ModelError: there is no model.
             NoSuchProduct: ``product`` is not on the bench.
             Locked: the golden parts have not passed.
+            LostTemplate: the picture of the part's template is gone or was altered.
             Busy: too many are waiting.
             RecordError: it could not be stored.
         """
