@@ -31,13 +31,14 @@ CLASSES = {
     "MT_Free": 45, "DAGM_Free": 25, "PCB_Free": 12, "MT_Crack": 4, "MT_Blowhole": 4, "MT_Fray": 2,
     "PCB_open": 3, "PCB_short": 3, "DAGM_Class8": 1.9, "DAGM_Class3": 0.1,
 }  # fmt: skip
+BOARD = ("PCB_open", "PCB_short", "PCB_spur")  # of which a board may have several
 INSPECTORS = ("A. Kern", "B. Roth", "C. Lenz", "D. Wolf", "E. Haas")
 DISPOSITIONS = ("", "use_as_is", "rework", "repair", "scrap", "return")
 MODELS = {"flawsight-unified 1.0.0": 60, "flawsight-unified 1.1.0": 39, "flawsight-trial 0.9.0": 1}
 
 
-def lines(count: int, seed: int) -> Iterator[tuple[tuple[object, ...], tuple[object, ...]]]:
-    """One row for ``inspections`` and one for ``catalogue``, oldest first."""
+def lines(count: int, seed: int) -> Iterator[tuple[tuple[object, ...], tuple[object, ...], tuple[str, ...]]]:
+    """One row for ``inspections``, one for ``catalogue``, and the other classes of it, oldest first."""
     draw = random.Random(seed)
     start = microseconds(END - timedelta(days=365 * YEARS))
     step = (microseconds(END) - start) // count
@@ -68,12 +69,15 @@ def lines(count: int, seed: int) -> Iterator[tuple[tuple[object, ...], tuple[obj
             overruled = "accept" if verdict == "reject" else "reject"
             final = overruled if review == "corrected" or verdict == "review" else verdict
             disposition = draw.choice(DISPOSITIONS) if final == "reject" else ""
+        board = class_id in BOARD and verdict != "unknown"
+        others = tuple(name for name in BOARD if board and name != class_id and draw.random() < 0.5)
         yield (
             (record_id, number, str(moment(at).replace(tzinfo=None)), verdict, class_id, "0" * 64,
              json.dumps(data), "{}", "0" * 64),
             (at, verdict, class_id, model, review, sure, certainty(verdict, defect), part, lot, serial,
              name, number, record_id, inspector, station, final, class_id, disposition,
              review == "none" and verdict in UNDECIDED),
+            others,
         )  # fmt: skip
 
 
@@ -88,9 +92,12 @@ def seed(database: Path, count: int, number: int = 0) -> None:
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA cache_size = -500000")
-        for first, second in lines(count, number):
+        for first, second, others in lines(count, number):
             connection.execute(f"INSERT INTO inspections VALUES ({','.join('?' * 9)})", first)
             connection.execute(f"INSERT INTO catalogue VALUES ({','.join('?' * 19)})", second)
+            connection.executemany(
+                "INSERT INTO other_classes VALUES (?, ?)", [(one, second[0]) for one in others]
+            )
 
 
 def filters() -> dict[str, Filter]:
@@ -105,6 +112,8 @@ def filters() -> dict[str, Filter]:
         "lot": Filter(lot="l000007"),
         "frequent class": Filter(class_id="MT_Free"),
         "rare class": Filter(class_id="DAGM_Class3"),
+        "class of a part and beside others": Filter(class_id="PCB_open"),
+        "class only ever beside others": Filter(class_id="PCB_spur"),
         "verdict accept": Filter(verdict="accept"),
         "verdict unknown": Filter(verdict="unknown"),
         "confidence under 50 %": Filter(confidence_to=0.5),
@@ -128,6 +137,8 @@ def filters() -> dict[str, Filter]:
     together = {
         "class and verdict": Filter(class_id="MT_Crack", verdict="reject"),
         "class and verdict that never meet": Filter(class_id="MT_Free", verdict="reject"),
+        "class beside others and a verdict it never has": Filter(class_id="PCB_spur", verdict="accept"),
+        "class beside others and final accept": Filter(class_id="PCB_spur", final="accept"),
         "model, verdict, confidence": Filter(
             model="flawsight-unified 1.1.0", verdict="review", confidence_to=0.6
         ),

@@ -31,7 +31,7 @@ from flawsight.records.retention import Preview, Retention, Rule
 from flawsight.records.reviews import QUEUES, Answer, Reviews
 from flawsight.records.search import ORDERS, Filter, History
 from flawsight.records.store import MIGRATIONS
-from flawsight.records.tables import CatalogueRow
+from flawsight.records.tables import CatalogueRow, OtherClassRow
 from flawsight.records.verify import verify
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
@@ -323,6 +323,78 @@ def test_a_line_names_every_kind_of_defect_as_the_result_does(client: FlaskClien
     Reviews(store).add(filed.id, Answer("A. Kern", "accept", "PCB_Free", disposition="use_as_is"))
     page = client.get("/history?verdict=reject").text
     assert "Open, Spur" not in page and "A person decided" in page
+
+
+def file_board(
+    store: Store, main: str, *others: str, verdict: str = "reject", confidence: float = 0.9
+) -> str:
+    """The number of a filed board with one box of each class."""
+    boxes = tuple(Box(4 + 9 * i, 4, 12 + 9 * i, 12, 0.9, name) for i, name in enumerate((main, *others)))
+    board = make_inspection(verdict, main, boxes=boxes, confidence=confidence, width=64, height=48)
+    return store.add(board, b"upload", make_pictures(board), {}).number
+
+
+def test_a_part_is_found_by_each_class_that_is_boxed_on_it(store: Store, client: FlaskClient) -> None:
+    both = file_board(store, "PCB_open", "PCB_spur", "PCB_spur", confidence=0.8)
+    spur, short = file_board(store, "PCB_spur"), file_board(store, "PCB_open", "PCB_short")
+    doubtful = file_board(store, "PCB_short", "PCB_spur", verdict="review", confidence=0.5)
+    for wanted, expected in [
+        (Filter(class_id="PCB_spur"), [doubtful, spur, both]),
+        (Filter(class_id="PCB_short"), [doubtful, short]),
+        (Filter(class_id="PCB_open"), [short, both]),
+        (Filter(class_id="PCB_spur", verdict="review"), [doubtful]),
+        (Filter(class_id="PCB_spur", confidence_from=0.7), [spur, both]),
+        (Filter(class_id="PCB_pinhole"), []),
+    ]:
+        assert numbers(store, wanted) == expected, wanted
+        assert History(store).count(wanted) == len(expected), wanted
+        assert numbers(store, wanted, "oldest") == expected[::-1]
+    assert numbers(store, Filter(class_id="PCB_spur"), "least_confident") == [doubtful, both, spur]
+    middle = History(store).page(Filter(text=spur)).entries[0].id
+    around = History(store).neighbours(middle, Filter(class_id="PCB_spur"))
+    assert [store.get(str(one)).number for one in around] == [both, doubtful]
+    assert History(store).choices().classes == ("PCB_open", "PCB_short", "PCB_spur")
+    assert "3 inspections" in client.get("/history?class=PCB_spur").text
+    table = StringIO(client.get("/history/history.csv?class=PCB_spur").data.decode("utf-8-sig"))
+    assert [row["box_classes"] for row in csv.DictReader(table)] == [
+        "PCB_short PCB_spur", "PCB_spur", "PCB_open PCB_spur",
+    ]  # fmt: skip
+    assert History(store).count(Filter(class_id="PCB_spur"), 2) == 2
+
+
+def test_a_class_beside_the_main_one_goes_with_its_inspection(store: Store) -> None:
+    file_board(store, "PCB_open", "PCB_spur")
+    newest = History(store).page(Filter()).entries[0].created_at
+    Retention(store).apply(Rule(1, only_accepted=False), "A. Kern", newest + timedelta(days=2))
+    with store.transaction("read") as session:
+        assert session.query(OtherClassRow).count() == 0
+
+
+def test_the_check_of_the_records_names_a_line_that_hides_a_class(store: Store) -> None:
+    number = file_board(store, "PCB_open", "PCB_spur")
+    assert not verify(store).findings
+    with closing(sqlite3.connect(store.database)) as database, database:
+        database.execute("DELETE FROM other_classes")
+    [found] = verify(store).findings
+    assert found.said() == (
+        f"Inspection {number} is listed with something else than was filed: other classes."
+    )
+
+
+def test_a_history_from_before_other_classes_is_found_by_them(tmp_path: Path) -> None:
+    with closing(Store(tmp_path)) as store:
+        board, damaged = (file_board(store, "PCB_open", "PCB_spur") for _ in range(2))
+        with closing(sqlite3.connect(store.database)) as database, database:
+            database.execute("DROP TABLE other_classes")
+            database.execute("UPDATE alembic_version SET version_num = '0009'")
+            database.execute(
+                """UPDATE inspections SET data = json_set(data, '$.boxes', json('["x", {"class": 7}, {}]'))
+                WHERE number = ?""",
+                [damaged],
+            )
+    with closing(Store(tmp_path)) as store:
+        assert numbers(store, Filter(class_id="PCB_spur")) == [board]
+        assert not [one for one in verify(store).findings if "other classes" in one.said()]
 
 
 def test_a_count_stops_at_its_limit(store: Store) -> None:
@@ -686,11 +758,11 @@ def test_both_exports_hold_what_people_decided(
     answer(store, decided, SCRAPPED)
     response = client.get("/api/v1/inspections/history.csv?order=oldest")
     rows = {row["number"]: row for row in csv.DictReader(StringIO(response.data.decode("utf-8-sig")))}
-    assert list(rows[plain])[-9:] == [
+    assert list(rows[plain])[-11:] == [
         "id", "review_state", "review_verdict", "review_class", "review_boxes", "reviewer", "reviewed_at",
-        "disposition", "rationale",
+        "disposition", "rationale", "box_classes", "template",
     ]  # fmt: skip
-    assert list(rows[plain].values())[-8:] == ["none", "", "", "", "", "", "", ""]
+    assert list(rows[plain].values())[-10:] == ["none", *[""] * 9]
     said = rows[decided]
     assert (said["verdict"], said["review_verdict"], said["review_class"]) == ("review", "reject", "MT_Fray")
     assert (said["reviewer"], said["disposition"], said["review_boxes"]) == ("B. Roth", "scrap", "0")

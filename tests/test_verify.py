@@ -320,7 +320,7 @@ def test_changes_of_models_from_before_their_links_are_linked_on_opening(tmp_pat
             "UPDATE alembic_version SET version_num = '0006'",
         )  # fmt: skip
         assert len(texts(verify(store))) == 2
-        tamper(store, "DROP TABLE template_changes")
+        tamper(store, "DROP TABLE template_changes", "DROP TABLE other_classes")
     with closing(Store(tmp_path / "instance")) as store:
         result = verify(store)
         assert (texts(result), result.links) == ([], 1 + 3 + 2 + 2)

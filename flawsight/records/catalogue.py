@@ -35,6 +35,11 @@ def catalogue_row(row: InspectionRow, at: int) -> CatalogueRow:
     )
 
 
+def other_classes(data: dict[str, Any]) -> list[str]:
+    """The classes that the answer ``data`` boxes beside its main one, in order."""
+    return sorted({box["class"] for box in data["boxes"]} - {data["predicted_class"]})
+
+
 def unanswered(model: dict[str, Any]) -> dict[str, Any]:
     """What counts as long as no person has answered; ``model`` as :func:`searched` gives it."""
     return {

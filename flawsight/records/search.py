@@ -8,21 +8,23 @@ if all have many, the lines are walked in the order asked for and soon fill a pa
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, and_, func, literal, literal_column, or_, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from flawsight.i18n import marked
 from flawsight.inspection.result import VERDICTS
 from flawsight.records.catalogue import microseconds, moment
 from flawsight.records.record import Record
 from flawsight.records.store import Store
-from flawsight.records.tables import CatalogueRow, InspectionRow, NumberRow
+from flawsight.records.tables import CatalogueRow, InspectionRow, NumberRow, OtherClassRow
 
 FEW = 20_000  # lines that are sorted in some tens of milliseconds
 CHUNK = 200  # lines read at once while walking all
@@ -32,14 +34,14 @@ _EQUAL = {  # attribute of Filter: column; the most telling first
     "disposition": "disposition",
     "inspector": "inspector",
     "station": "station",
-    "class_id": "predicted_class",
+    "main_class": "predicted_class",
     "model": "model",
     "review": "review_state",
     "final": "final_verdict",
     "verdict": "verdict",
 }
 _PAIRS = (
-    ("class_id", "final"), ("class_id", "verdict"), ("class_id", "confidence"), ("verdict", "final"),
+    ("main_class", "final"), ("main_class", "verdict"), ("main_class", "confidence"), ("verdict", "final"),
     ("final", "confidence"), ("verdict", "confidence"),
 )  # fmt: skip
 _UNKNOWN = "unknown"  # the verdict of a part that has no class, and so no confidence in one
@@ -63,7 +65,8 @@ class Filter:
         text: what the number, part number, lot, serial number or file name begins with; digits alone are
             also the running number of any year.
         since, until: filed at or after, filed before; aware.
-        class_id, verdict: of the model.
+        class_id: of the model: ``main_class`` or ``other_class``.
+        verdict: of the model.
         confidence_from, confidence_to: bounds of the model's confidence, both included, 0..1; a part that
             the model does not know has none, and lies within no bounds.
         review: one of ``catalogue.REVIEW_STATES``.
@@ -71,6 +74,7 @@ class Filter:
         numbers: runs of numbers, any of them.
         final: the verdict that counts: the latest of a person, else the model's.
         disposition: one of ``reviews.DISPOSITIONS``, as the latest answer has it.
+        main_class, other_class: what the model says of the part as a whole; what it boxed beside that.
     """
 
     text: str = ""
@@ -89,6 +93,8 @@ class Filter:
     disposition: str = ""
     inspector: str = ""
     station: str = ""
+    main_class: str = ""
+    other_class: str = ""
 
     def is_empty(self) -> bool:
         return all(getattr(self, field.name) in ("", None, ()) for field in fields(self))
@@ -196,8 +202,11 @@ class History:
     def count(self, wanted: Filter, limit: int = 10_000) -> int:
         """How many match; ``limit`` stands for that many or more, since counting all would be slow."""
         with self.store.transaction("read") as session:
-            conditions, _ = _plan(session, wanted, ORDERS["newest"])
-            return _count(session, and_(True, *conditions), limit)
+            left = limit
+            for part in _alternatives(wanted):
+                conditions, _ = _plan(session, part, ORDERS["newest"])
+                left -= _count(session, and_(True, *conditions), left)
+            return limit - left
 
     def walk(self, wanted: Filter, order: str = "newest") -> Iterator[Record]:
         """Every match, whole, read in small parts so that a long export holds nobody up."""
@@ -243,13 +252,35 @@ class History:
     def choices(self) -> Choices:
         """The classes and models that occur."""
         with self.store.transaction("read") as session:
-            return Choices(_distinct(session, "predicted_class"), _distinct(session, "model"))
+            classes = {
+                class_id
+                for column in (CatalogueRow.predicted_class, OtherClassRow.class_id)
+                for class_id in _distinct(session, column)
+            }
+            return Choices(tuple(sorted(classes)), _distinct(session, CatalogueRow.model))
 
 
 def _rows(
     session: Session, wanted: Filter, order: Order, size: int, key: Key | None, back: bool = False
 ) -> list[CatalogueRow]:
     """Up to ``size`` lines after ``key``, or with ``back`` those before it; the nearest first."""
+    found = [_rows_of(session, part, order, size, key, back) for part in _alternatives(wanted)]
+    merged = heapq.merge(*found, key=lambda row: _key(row, order), reverse=order.descending != back)
+    return list(islice(merged, size))
+
+
+def _alternatives(wanted: Filter) -> list[Filter]:
+    """``wanted`` in parts that share no line: a class is the main one of a part, or another, never both."""
+    if not wanted.class_id:
+        return [wanted]
+    rest = replace(wanted, class_id="")
+    return [replace(rest, main_class=wanted.class_id), replace(rest, other_class=wanted.class_id)]
+
+
+def _rows_of(
+    session: Session, wanted: Filter, order: Order, size: int, key: Key | None, back: bool
+) -> list[CatalogueRow]:
+    """As ``_rows``, for one of the alternatives."""
     rows: list[CatalogueRow] = []
     key_is_behind = key is not None and key[0] == order.behind
     for part, by in _stretches(wanted, order)[:: -1 if back else 1]:
@@ -297,14 +328,20 @@ def _plan(session: Session, wanted: Filter, order: Order) -> tuple[list[Conditio
     hidden = _conditions(wanted, _hidden, span, running)
     alone: list[tuple[str, ...]] = [(name,) for name in plain]
     pairs: list[tuple[str, ...]] = [pair for pair in _PAIRS if set(pair) <= set(plain)]
-    leading: tuple[str, ...]
     for groups in (alone, pairs):
-        rows = {names: _count(session, and_(*(plain[n] for n in names)), FEW + 1) for names in groups}
-        leading = min(rows, key=lambda names: rows[names], default=())
-        if leading and rows[leading] <= FEW:
+        rows = {names: _count(session, and_(*(plain[n] for n in names)), _few(names) + 1) for names in groups}
+        few = {names: count for names, count in rows.items() if count <= _few(names)}
+        if few:
+            leading = min(few, key=lambda names: few[names])
             return [plain[name] if name in leading else hidden[name] for name in plain], _hidden
     leading = _walked(plain, order)
     return [plain[name] if name in leading else hidden[name] for name in plain], _plain
+
+
+def _few(names: Sequence[str]) -> int:
+    """Up to how many lines a condition may have to lead."""
+    # Other classes stand in a table of their own: to look each line up there costs more than to sort many.
+    return 5 * FEW if names == ("other_class",) else FEW
 
 
 def _walked(names: Container[str], order: Order) -> tuple[str, ...]:
@@ -313,8 +350,11 @@ def _walked(names: Container[str], order: Order) -> tuple[str, ...]:
     Within one value of an index the lines are in order of time, which is the table's own order.
     """
     if order.column == "confidence":
-        return (next((name for name in ("class_id", "final", "verdict") if name in names), ""), "confidence")
-    for pair in (("class_id", "final"), ("class_id", "verdict"), ("verdict", "final")):
+        return (
+            next((name for name in ("main_class", "final", "verdict") if name in names), ""),
+            "confidence",
+        )
+    for pair in (("main_class", "final"), ("main_class", "verdict"), ("verdict", "final")):
         if all(name in names for name in pair):
             return (*pair, "time")
     return (next((name for name in _EQUAL if name in names), ""), "time")
@@ -362,6 +402,8 @@ def _conditions(
         found["confidence"] = column("confidence").between(low, high)
         if wanted.verdict not in _KNOWN:
             found["known"] = column("verdict").in_(_KNOWN)
+    if wanted.other_class:
+        found["other_class"] = _boxed(wanted.other_class, column is _plain)
     if wanted.numbers:
         number = column("number")
         found["numbers"] = or_(
@@ -373,6 +415,14 @@ def _conditions(
         begins = ((column(name) >= wanted.text) & (column(name) < end) for name in names)
         found["text"] = or_(*begins, *(column("number") == number for number in running))
     return found
+
+
+def _boxed(class_id: str, leading: bool) -> Condition:
+    """That ``class_id`` is boxed beside the main class; ``leading`` where few lines say so."""
+    others = select(OtherClassRow.at).where(OtherClassRow.class_id == class_id)
+    if leading:  # one line more is enough to know that there are too many
+        return CatalogueRow.at.in_(others.limit(_few(("other_class",)) + 1))
+    return others.where(OtherClassRow.at == CatalogueRow.at).exists()
 
 
 def _plain(name: str) -> Any:
@@ -389,9 +439,8 @@ def _count(session: Session, condition: Condition, limit: int) -> int:
     return session.scalar(select(func.count()).select_from(some)) or 0
 
 
-def _distinct(session: Session, name: str) -> tuple[str, ...]:
+def _distinct(session: Session, column: InstrumentedAttribute[str]) -> tuple[str, ...]:
     """Every value of an indexed column, by one look-up each instead of reading the whole index."""
-    column = _plain(name)
     values: list[str] = []
     value = session.scalar(select(func.min(column)))
     while value is not None:

@@ -41,10 +41,10 @@ from sqlalchemy.orm import Session
 from flawsight.errors import NotFound, RecordError
 from flawsight.inspection.result import Inspection
 from flawsight.records import links
-from flawsight.records.catalogue import catalogue_row, microseconds, moment
+from flawsight.records.catalogue import catalogue_row, microseconds, moment, other_classes
 from flawsight.records.membership import join_lot
 from flawsight.records.record import CONTEXT, PICTURES, Record, picture_hashes, seal
-from flawsight.records.tables import CatalogueRow, InspectionRow, NumberRow
+from flawsight.records.tables import CatalogueRow, InspectionRow, NumberRow, OtherClassRow
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 UPLOAD = "upload.bin"
@@ -221,9 +221,12 @@ class Store:
         )
         session.add(row)
         session.flush()
-        session.add(catalogue_row(row, self._free_moment(session, created_at)))
+        at = self._free_moment(session, created_at)
+        session.add(catalogue_row(row, at))
         join_lot(session, row)
         session.flush()
+        if others := other_classes(data):
+            session.execute(insert(OtherClassRow), [{"class_id": name, "at": at} for name in others])
         return row
 
     def _free_moment(self, session: Session, created_at: datetime) -> int:

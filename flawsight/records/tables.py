@@ -108,6 +108,19 @@ class AttemptRow(Base):
     last_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class OtherClassRow(Base):
+    """A class that is boxed on an inspection beside its main one, to be found by; in order of time."""
+
+    __tablename__ = "other_classes"
+
+    class_id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    at: Mapped[int] = mapped_column(
+        ForeignKey("catalogue.at", ondelete="CASCADE"), primary_key=True, autoincrement=False, index=True
+    )
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012  # as SQLAlchemy asks for it
+
+
 class CatalogueRow(Base):
     """What is searched of one inspection, in a narrow row of its own.
 

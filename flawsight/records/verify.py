@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session, aliased
 from flawsight.errors import FlawsightError
 from flawsight.records import links
 from flawsight.records.as_stored import CHUNK, JSON, moment, named, raw
-from flawsight.records.catalogue import searched, unanswered
+from flawsight.records.catalogue import other_classes, searched, unanswered
 from flawsight.records.findings import (
     ANSWER,
     DISPOSITION,
@@ -49,6 +49,7 @@ from flawsight.records.tables import (
     LotEventRow,
     ModelChangeRow,
     NumberRow,
+    OtherClassRow,
     ReviewRow,
     TemplateChangeRow,
 )
@@ -265,9 +266,13 @@ def _rows_of(session: Session, chunk: Sequence[Any]) -> dict[tuple[str, str], An
         wanted.setdefault(link.kind, set()).add(str(link.ref))
     rows: dict[tuple[str, str], Any] = {}
     if refs := wanted.get("inspection"):
+        others = select(func.json_group_array(OtherClassRow.class_id)).where(
+            OtherClassRow.at == CatalogueRow.at
+        )
         columns = [
             *raw(InspectionRow, ("id", "number", "created_at", "image_sha256", "data", "record_sha256")),
             *(column.label(f"listed_{column.key}") for column in CatalogueRow.__table__.c),
+            others.scalar_subquery().label("listed_other_classes"),
         ]
         query = select(*columns).outerjoin(CatalogueRow, CatalogueRow.id == InspectionRow.id)
         for row in session.execute(query.where(InspectionRow.id.in_(refs))):
@@ -355,6 +360,8 @@ def _check_inspection(link: Any, content: dict[str, Any], row: Any) -> Iterator[
     if row.listed_review_state == "none":  # else what counts is held against the answers
         filed |= unanswered(filed)
     listed = {name: getattr(row, f"listed_{name}") for name in filed}
+    filed["other_classes"] = other_classes(data)
+    listed["other_classes"] = sorted(json.loads(row.listed_other_classes))
     if listed["number"] is None:
         yield Finding("unlisted", link.seq, what)
     elif differs := [name.replace("_", " ") for name in listed if listed[name] != filed[name]]:

@@ -28,6 +28,7 @@ from flawsight.errors import FlawsightError
 from flawsight.i18n import ENGLISH, marked, ngettext, number, speaking
 from flawsight.i18n import gettext as _
 from flawsight.inspection.result import VERDICTS
+from flawsight.inspection.words import template_of
 from flawsight.records.catalogue import REVIEW_STATES
 from flawsight.records.record import CONTEXT, Record
 from flawsight.records.retention import Deletion, Retention, Rule
@@ -389,6 +390,8 @@ def _row(record: Record, review: Review | None) -> dict[str, Any]:
         "reviewed_at": review.created_at.isoformat() if review else "",
         "disposition": review.disposition if review else "",
         "rationale": review.rationale if review else "",
+        "box_classes": " ".join(sorted({box["class"] for box in data["boxes"]})),
+        "template": (template_of(data) or {}).get("name", ""),
     }
 
 

@@ -139,7 +139,7 @@ def test_batik_before_the_camera_and_in_the_history_is_named_too(
     assert re.search("RECOGNISED|NOT CERTAIN", first.locator(".judged").inner_text())
     assert judging(batik_page.locator(".history").inner_text()) == []
     batik_page.get_by_text("Filters and order").click()
-    batik_page.get_by_label("Main class, by the model").select_option(label="Kawung")
+    batik_page.get_by_label("Class, by the model").select_option(label="Kawung")
     batik_page.get_by_role("button", name="Apply").click()
     batik_page.wait_for_url("**class=batik_kawung**")
     expect(first.locator(".judged")).to_contain_text("Kawung")
