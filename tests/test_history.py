@@ -752,7 +752,7 @@ def test_the_csv_holds_the_filtered_rows_and_no_formula(client: FlaskClient, sto
 def test_both_exports_hold_what_people_decided(
     client: FlaskClient, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flawsight.web.history.CHUNK", 2)
+    monkeypatch.setattr("flawsight.web.history_export.CHUNK", 2)
     plain, decided, _ = file(store, "accept"), file(store, "review"), file(store, "accept")
     answer(store, decided, ACCEPTED)
     answer(store, decided, SCRAPPED)

@@ -103,7 +103,7 @@ def test_an_answer_other_than_the_models_is_a_correction(
         ({"boxes": (ReviewBox(60, 40, 60, 100, "MT_Crack"),)}, "empty"),
         ({"boxes": (ReviewBox(-1, 40, 60, 100, "MT_Crack"),)}, "leaves the picture"),
         ({"boxes": (ReviewBox(0, 0, 5, 5, "MT_Free"),)}, "class of defect"),
-        ({"boxes": (CRACK,) * 201}, "More than"),
+        ({"boxes": tuple(ReviewBox(x, 0, x + 1, 1, "MT_Crack") for x in range(201))}, "More than"),
     ],
 )
 def test_an_answer_that_contradicts_itself_is_refused(

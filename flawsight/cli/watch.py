@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -34,6 +35,7 @@ from flawsight.data.samples import IMAGE_SUFFIXES
 from flawsight.errors import FlawsightError, ImageError, NotAnImage, SettingsError
 from flawsight.inspection.result import SCHEMA
 from flawsight.records import Record
+from flawsight.records.part_templates import LostTemplate
 from flawsight.records.record import CONTEXT
 from flawsight.records.watched import State, Watched
 from flawsight.settings import load_settings
@@ -298,6 +300,10 @@ class Watcher:
                 it.doubted = True
                 return True
             line, what = _failed(path, error.code, str(error)), "failed"
+        except LostTemplate as error:  # the fault of this part alone; the others go on
+            self._complain(str(error))
+            it.since = monotonic() + RETRY_S
+            return True
         except FlawsightError as error:
             self._complain(str(error))
             self._listen(RETRY_S)
@@ -320,7 +326,9 @@ class Watcher:
         record = self._watched.filed(imaging.sha256(data))
         if record:
             return {**_line(record, path), "repeated": True}, "repeated"
-        record = self._service.inspect(data, path.name, self._context_of(path))
+        # A name that the system cannot spell is kept as far as it can be shown.
+        name = os.fsencode(path.name).decode("utf-8", "replace")
+        record = self._service.inspect(data, name, self._context_of(path))
         return _line(record, path), record.data["verdict"]
 
     def _context_of(self, path: Path) -> dict[str, str]:

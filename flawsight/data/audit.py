@@ -131,7 +131,8 @@ def audit(
     usable = [sample for sample in samples if not unreadable.keys() & {sample.path, sample.mask}]
     manifest = None
     if usable:
-        pairs = [(pair.first, pair.second) for pair in copies]
+        there = {sample.path for sample in usable}
+        pairs = [(pair.first, pair.second) for pair in copies if {pair.first, pair.second} <= there]
         manifest = make_manifest(usable, seed, roots, pairs)
     findings = [
         *_unreadable(unreadable, skip_unreadable),

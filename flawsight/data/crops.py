@@ -228,8 +228,9 @@ class CropDataset(Dataset[dict[str, torch.Tensor]]):
             truth[mask > 0] = self.position[sample.class_id]
         scale_y, scale_x = _scale(sample.path, shape, self.pre)
         for box in sample.boxes:
-            rows = slice(round(box.y1 * scale_y), round(box.y2 * scale_y))
-            columns = slice(round(box.x1 * scale_x), round(box.x2 * scale_x))
+            # Below zero a slice would count from the far side.
+            rows = slice(max(0, round(box.y1 * scale_y)), max(0, round(box.y2 * scale_y)))
+            columns = slice(max(0, round(box.x1 * scale_x)), max(0, round(box.x2 * scale_x)))
             truth[rows, columns] = self.position[box.class_id]
         return truth
 

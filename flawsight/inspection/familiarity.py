@@ -21,6 +21,7 @@ from flawsight.metadata import ModelMetadata
 KIND, MEAN_ALONE = "planes", "subspace"  # the latter in models of before, which have one plane
 FIELDS = 4  # each way, into which a picture is divided
 LARGEST = 36  # cells each way of a picture that is divided; a larger board has fields with nothing on them
+FIELD = 4  # cells each way of a field of a larger picture, of which FIELDS each way make a window
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,16 @@ class KnownParts:
         return (by_itself, strange.why) if strange.value > 1 and by_itself > far else (far, "")
 
     def distance(self, features: Float) -> float:
-        """How foreign features (C, h, w) are, 0 for those in all planes; to be compared with ``limit``."""
-        return self.farthest(summaries(features))
+        """How foreign features (C, h, w) are, 0 for those in all planes; to be compared with ``limit``.
+
+        A large picture shows something known where any window of it does: on a board there are places with
+        nothing on them, a blank has nothing anywhere.
+        """
+        far = self.farthest(summaries(features))
+        if len(self.planes) > 1 and max(features.shape[1:]) > LARGEST:
+            least = windows(features)
+            far = max(far, min(map(self.planes[1].distance, least)))
+        return far
 
     def farthest(self, vectors: Float) -> float:
         """How far the farthest of the vectors (N, C) lies from its plane."""
@@ -140,7 +149,8 @@ def summaries(features: Float) -> NDArray[np.float32]:
     """Vectors (N, C) of features (C, h, w): the mean, and the least that any field of the picture has.
 
     The second tells noise and blanks from parts: what parts have everywhere is missing there, what they have
-    in one place is spread out. A picture of more than ``LARGEST`` cells a side has the mean alone.
+    in one place is spread out. A picture of more than ``LARGEST`` cells a side has the mean alone; see
+    ``windows`` for what it has else.
     """
     channels, height, width = features.shape
     mean = features.mean(axis=(1, 2))
@@ -150,16 +160,29 @@ def summaries(features: Float) -> NDArray[np.float32]:
     return np.stack([mean, fields.min(axis=1)]).astype(np.float32)
 
 
+def windows(features: Float) -> NDArray[np.float32]:
+    """Vectors (N, C) of a large picture's features (C, h, w): the least that any field of each window has.
+
+    Windows overlap by half.
+    """
+    rows, columns = (_parts(side, max(1, side // FIELD)) for side in features.shape[1:])
+    fields = rows @ (features @ columns.T)  # (C, high, wide)
+    shape = min(FIELDS, len(rows)), min(FIELDS, len(columns))
+    every, step = np.lib.stride_tricks.sliding_window_view(fields, shape, axis=(1, 2)), FIELDS // 2
+    least = every[:, ::step, ::step].min(axis=(3, 4))  # (C, windows down, across)
+    return np.ascontiguousarray(least.reshape(len(features), -1).T, np.float32)
+
+
 @lru_cache(maxsize=64)
 def _fields(height: int, width: int) -> NDArray[np.float32]:
     """Weights (h * w, fields) that make of cells (h * w) the mean of each field."""
-    rows, columns = (_parts(side) for side in (height, width))
+    rows, columns = (_parts(side, min(FIELDS, side)) for side in (height, width))
     return np.ascontiguousarray(np.kron(rows, columns).T)
 
 
-def _parts(side: int) -> NDArray[np.float32]:
-    """Weights (parts, side) that average consecutive parts of a side."""
-    edges = np.linspace(0, side, min(FIELDS, side) + 1).astype(int)
+def _parts(side: int, count: int) -> NDArray[np.float32]:
+    """Weights (count, side) that average consecutive parts of a side."""
+    edges = np.linspace(0, side, count + 1).astype(int)
     weights = np.zeros((len(edges) - 1, side), np.float32)
     for part, (start, end) in enumerate(pairwise(edges)):
         weights[part, start:end] = 1 / (end - start)

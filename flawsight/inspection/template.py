@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from math import ceil, exp, log
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +27,7 @@ from flawsight.preprocessing import Placement
 CLEAR = 3.0  # pixels of thickness from which a difference is looked at by a person
 INLAND = 4.0  # pixels from any edge of the template, from which the same
 SUSPECT = 0.5  # the network's probability of a defect from which a difference is looked at by a person
+SLIVER = 2  # pixels of the comparison, too narrow for a blob, that may be missing at the rim of a template
 _TINY = 1e-3  # keeps the logit of the network's probability finite
 _STEEPEST = 700.0  # no exponential of more fits into a number
 _FLOOR = np.finfo(np.float32).tiny
@@ -154,7 +156,7 @@ class Reading:
         cells: float32 (K, h, w), probabilities of the classes. Where the template shows the same as the part
             there is no defect; around a difference the defects have its probability. What the template does
             not show stays as the network said.
-        unseen: (h, w), the cells that it does not show.
+        unseen: (h, w), the cells that it does not show, or not all of.
         boxes: of all differences, highest score first.
         doubtful: boxes of those that keep a part from being accepted, see ``Place.doubtful``.
     """
@@ -178,7 +180,7 @@ def read(comparison: Comparison, cells: Float, metadata: ModelMetadata, placemen
         return Reading(comparison, cells, np.ones(cells.shape[1:], bool), ())
     defects = np.isin(metadata.classes, metadata.defects)  # (K,)
     down, across = _middles(cells.shape[1:], placement, metadata.stride)
-    unseen = ~_covered_at(comparison, down, across, placement)
+    unseen = ~_shown(comparison, cells.shape[1:], placement, metadata.stride)
     bad = np.where(defects[:, None, None], cells, 0)
     mass = np.where(unseen, bad.sum(axis=0), 0)
     kinds = bad / np.maximum(bad.sum(axis=0), _FLOOR)
@@ -251,13 +253,17 @@ def _within(middles: NDArray[np.float64], low: int, high: int) -> NDArray[np.boo
     return np.asarray(inside)
 
 
-def _covered_at(
-    comparison: Comparison, down: NDArray[np.float64], across: NDArray[np.float64], placement: Placement
+def _shown(
+    comparison: Comparison, cells: tuple[int, ...], placement: Placement, stride: int
 ) -> NDArray[np.bool_]:
-    """Whether the template shows the middle of each cell (h, w); padding goes with the rim."""
-    shape = comparison.covered.shape
+    """Whether the template shows all of each cell (h, w), but for a sliver; padding goes with the rim.
+
+    A flaw in the part of a cell that it does not show is no difference, so the network alone can find it.
+    """
+    shown = cv2.dilate(comparison.covered.astype(np.uint8), np.ones((2 * SLIVER + 1,) * 2, np.uint8))
     rows, columns = (
-        np.clip(middles * shape[axis] / placement.original[axis], 0, shape[axis] - 1).astype(int)
-        for axis, middles in enumerate((down, across))
+        np.minimum(np.arange(count) * stride * side / resized, side - 1).astype(int)
+        for count, side, resized in zip(cells, comparison.covered.shape, placement.resized, strict=True)
     )
-    return comparison.covered[np.ix_(rows, columns)]
+    whole = np.minimum.reduceat(np.minimum.reduceat(shown, rows, axis=0), columns, axis=1)
+    return np.asarray(whole > 0)

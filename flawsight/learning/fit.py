@@ -7,7 +7,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -108,7 +108,11 @@ def find_pictures(config: TrainConfig) -> tuple[list[Sample], list[tuple[Path, P
             f"{len(unreadable)} image(s) cannot be read:\n  {listed}\n"
             "Replace or remove them, or leave them out with --skip-unreadable."
         )
-    samples = [s for s in samples if s.path not in unreadable and s.mask not in unreadable]
+    samples = [
+        replace(s, template=None) if s.template in unreadable else s
+        for s in samples
+        if s.path not in unreadable and s.mask not in unreadable
+    ]
     return samples, [(a, b) for a, b, _ in near_duplicates(sorted({s.path for s in samples}))]
 
 
@@ -132,10 +136,11 @@ def divide(config: TrainConfig, samples: list[Sample], copies: list[tuple[Path, 
 
 def model_classes(samples: list[Sample], preset: Preset | None = None) -> tuple[str, ...]:
     """The class list of a model: the preset's, the taxonomy for the unified families, else what is there."""
+    # A class may have boxes beside those of others only, and be the main one of no picture.
+    present = {s.class_id for s in samples} | {box.class_id for s in samples for box in s.boxes}
     if preset and preset.classes:
-        return tuple(name for name in preset.classes if any(s.class_id == name for s in samples))
-    families = {family(s.dataset) for s in samples}
-    present, unified = {s.class_id for s in samples}, load_taxonomy()
+        return tuple(name for name in preset.classes if name in present)
+    families, unified = {family(s.dataset) for s in samples}, load_taxonomy()
     if families <= set(ADAPTERS) and present <= unified.keys():
         return tuple(unified)
     return tuple(sorted(present))
@@ -389,9 +394,9 @@ def _precision(wanted: str) -> Any:  # one of Lightning's own literals
 
 
 def _unreadable(samples: list[Sample]) -> dict[Path, str]:
-    """Files (images and masks) that cannot be decoded, with the reason."""
+    """Files (images, masks and templates) that cannot be decoded, with the reason."""
     problems = {}
-    for path in sorted({s.path for s in samples} | {s.mask for s in samples if s.mask}):
+    for path in sorted({path for s in samples for path in (s.path, s.mask, s.template) if path}):
         try:
             read_image(path)
         except FlawsightError as error:

@@ -30,7 +30,7 @@ from flawsight.learning.config import TrainConfig
 from flawsight.learning.export import save_onnx, save_torch
 from flawsight.learning.fit import divide, find_pictures, initial_metadata
 from flawsight.learning.presets import load_preset
-from flawsight.learning.significance import CORRECTED_T, SIGNS, corrected_t_test, sign_test, verdicts
+from flawsight.learning.significance import CORRECTED_T, SIGNS, corrected_t_test, lead, sign_test, verdicts
 from flawsight.learning.trial import FILE as TRIAL
 from flawsight.learning.trial import MODEL, epoch_seconds, measure, run_trial
 
@@ -342,13 +342,16 @@ def compare_pairs(trials: Mapping[str, Sequence[Trial]], trained: int, tested: i
         gaps = [
             x["run"]["test"]["accuracy"]["value"] - y["run"]["test"]["accuracy"]["value"] for x, y in pairs
         ]
+        ahead: dict[str, int] = {}
         if len(pairs) > 1:
             p, method = corrected_t_test(gaps, tested / trained, tested), CORRECTED_T
         else:
-            p, method = sign_test(*(_right_by_group(trial["answers"]) for trial in pairs[0])), SIGNS
+            right = [_right_by_group(trial["answers"]) for trial in pairs[0]]
+            p, method = sign_test(*right), SIGNS
+            ahead = {"lead": lead(*right)}
         difference = round(float(np.mean(gaps)), 4)
         pair = {"a": a, "b": b, "metric": "accuracy"}
-        found.append({**pair, "difference": difference, "p": p, "method": method})
+        found.append({**pair, **ahead, "difference": difference, "p": p, "method": method})
     return verdicts(found)
 
 

@@ -66,7 +66,7 @@ def _images(reviews: Reviews, only_corrected: bool) -> Iterator[tuple[str, bytes
 
 
 def _image(record: Record) -> tuple[bytes, str]:
-    upload = record.upload if isinstance(record.upload, bytes) else record.upload.read_bytes()
+    upload = record.received()
     for content in (upload, record.read("original")):
         for magic, suffix in _SUFFIXES.items():
             if content.startswith(magic):

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -104,14 +104,13 @@ class Schedule:
         """A check from before this moment counts no more."""
         if not self.starts:
             return now - timedelta(hours=self.hours)
-        local = now.astimezone()
-        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
-        starts = [
-            (midnight - timedelta(days=day)).replace(hour=start // 60, minute=start % 60)
+        today = now.astimezone().date()
+        starts = [  # each by the clock of its own day: summer time may begin or end in between
+            datetime.combine(today - timedelta(days=day), time(start // 60, start % 60)).astimezone(UTC)
             for day in (0, 1)
             for start in self.starts
         ]
-        return max(start for start in starts if start <= local).astimezone(UTC)
+        return max(start for start in starts if start <= now)
 
 
 @dataclass(frozen=True)

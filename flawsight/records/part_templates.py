@@ -65,7 +65,8 @@ class PartTemplate:
 
     @property
     def key(self) -> tuple[str, str]:
-        return self.part_number.casefold(), self.part_revision.casefold()
+        """Of part and revision; capitals do not matter, as far as the database knows them."""
+        return folded(self.part_number), folded(self.part_revision)
 
 
 class PartTemplates:
@@ -100,7 +101,7 @@ class PartTemplates:
         The template of its revision, if there is one, else that of any revision.
         """
         holding = {one.key[1]: one for one in self.of_part(context.get("part_number", ""))}
-        return holding.get(context.get("part_revision", "").casefold()) or holding.get("")
+        return holding.get(folded(context.get("part_revision", ""))) or holding.get("")
 
     def template_for(self, context: Mapping[str, str]) -> Template | None:
         """The picture of ``chosen``, ready to be compared with.
@@ -117,7 +118,7 @@ class PartTemplates:
         Raises:
             LostTemplate: it is gone or was altered.
         """
-        return _decoded(self.file(image_sha256), name)
+        return _decoded(self.checked(image_sha256, name), name)
 
     def intact(self, image_sha256: str) -> bool:
         """Whether the picture with this hash is there as it was kept."""
@@ -185,6 +186,11 @@ class PartTemplates:
             session.flush()
             links.append(session, "template", row.id, links.template_content(row))
             return _change(row)
+
+
+def folded(text: str) -> str:
+    """``text`` in small letters as SQLite's NOCASE takes them, which knows A to Z only."""
+    return "".join(sign.lower() if sign.isascii() else sign for sign in text)
 
 
 def _holding(latest_first: list[PartTemplate]) -> list[PartTemplate]:

@@ -78,6 +78,24 @@ class Record:
             record_sha256=seal(data, number, created_at, picture_hashes(pictures)),
         )
 
+    def received(self) -> bytes:
+        """The image as it was received.
+
+        Raises:
+            RecordError: its file is gone.
+        """
+        if isinstance(self.upload, bytes):
+            return self.upload
+        try:
+            return self.upload.read_bytes()
+        except OSError as error:
+            raise RecordError(
+                "The image of inspection %(number)s cannot be read (%(strerror)s). "
+                "Restore the instance folder from a backup, or inspect the part again.",
+                number=self.number,
+                strerror=error.strerror,
+            ) from None
+
     def read(self, name: str) -> bytes:
         """The encoded picture ``name``.
 

@@ -111,19 +111,24 @@ class Retention:
         now = _now(now)
         done = Deletion(now, by, rule, 0, "", "")
         record_id: int | None = None
-        while batch := self._next(rule, now):
-            for (
-                row_id,
-                _,
-            ) in batch:  # a crash after the rows are gone leaves marked folders: cleared at a start
-                folder = self.store.folder / row_id
-                if folder.is_dir():
-                    (folder / PENDING).touch()
-            done = Deletion(
-                now, by, rule, done.inspections + len(batch), done.first_number or batch[0][1], batch[-1][1]
-            )
-            ids = [row_id for row_id, _ in batch]
+        while found := self._next(rule, now):
+            self._mark(found)  # a crash after the rows are gone leaves marked folders: cleared at a start
             with self.store.transaction("write", write=True) as session:
+                # A person may have answered since, or a lot been opened.
+                batch = _matching(session, rule, now, [row_id for row_id, _ in found])
+                ids = [row_id for row_id, _ in batch]
+                for spared in {row_id for row_id, _ in found} - set(ids):
+                    (self.store.folder / spared / PENDING).unlink(missing_ok=True)
+                if not batch:
+                    continue
+                done = Deletion(
+                    now,
+                    by,
+                    rule,
+                    done.inspections + len(batch),
+                    done.first_number or batch[0][1],
+                    batch[-1][1],
+                )
                 of_lots = _of_lots(session, ids)
                 session.execute(delete(InspectionRow).where(InspectionRow.id.in_(ids)))
                 row = session.get(DeletionRow, record_id) if record_id else None
@@ -164,14 +169,29 @@ class Retention:
 
     def _next(self, rule: Rule, now: datetime) -> list[tuple[str, str]]:
         """Id and number of the oldest that fall under the rule."""
-        oldest = (
-            select(CatalogueRow.id, CatalogueRow.number)
-            .where(_falls_under(rule, now), CatalogueRow.id.not_in(_in_open_lots()))
-            .order_by(CatalogueRow.at)
-            .limit(BATCH)
-        )
         with self.store.transaction("read") as session:
-            return [(row.id, row.number) for row in session.execute(oldest)]
+            return _matching(session, rule, now)
+
+    def _mark(self, batch: list[tuple[str, str]]) -> None:
+        for row_id, _ in batch:
+            folder = self.store.folder / row_id
+            if folder.is_dir():
+                (folder / PENDING).touch()
+
+
+def _matching(
+    session: Session, rule: Rule, now: datetime, among: Sequence[str] | None = None
+) -> list[tuple[str, str]]:
+    """Id and number of the oldest, or of those ``among``, that fall under the rule and are of no open lot."""
+    oldest = (
+        select(CatalogueRow.id, CatalogueRow.number)
+        .where(_falls_under(rule, now), CatalogueRow.id.not_in(_in_open_lots()))
+        .order_by(CatalogueRow.at)
+        .limit(BATCH)
+    )
+    if among is not None:
+        oldest = oldest.where(CatalogueRow.id.in_(among))
+    return [(row.id, row.number) for row in session.execute(oldest)]
 
 
 def _falls_under(rule: Rule, now: datetime) -> ColumnElement[bool]:

@@ -36,6 +36,7 @@ QUEUES: dict[str, ColumnElement[bool]] = {
     "all": CatalogueRow.review_state == "none",
 }
 NAME_LENGTH = 80
+CLASS_LENGTH = 80
 RATIONALE_LENGTH = 2000
 MOST_BOXES = 200
 
@@ -253,7 +254,7 @@ def check(answer: Answer, record: Record) -> None:
         raise BadReview("The verdict is one of: %(known)s.", known=", ".join(VERDICTS))
     if not answer.class_id and answer.verdict == "reject":
         raise BadReview("Choose the defect: a rejected part needs its class.")
-    if not answer.class_id or len(answer.class_id) > 80:
+    if not answer.class_id or len(answer.class_id) > CLASS_LENGTH:
         raise BadReview("Name the class of the part.")
     if answer.disposition and answer.disposition not in DISPOSITIONS:
         raise BadReview("The disposition is one of: %(known)s.", known=", ".join(DISPOSITIONS))
@@ -278,7 +279,9 @@ def check(answer: Answer, record: Record) -> None:
         raise BadReview("Say in the rationale why an accepted part is not to be used as it is.")
     if answer.boxes and answer.verdict != "reject":
         raise BadReview("Boxes mark defects, and only a rejected part has them. Remove them.")
-    if len(answer.boxes) > MOST_BOXES:
+    # The model may have found any number, and all of them may be right.
+    found = _found(record)
+    if sum(_corners(box) not in found for box in answer.boxes) > MOST_BOXES:
         raise BadReview(
             "More than %(most_boxes)s boxes were drawn. Draw larger ones around groups.",
             most_boxes=MOST_BOXES,
@@ -291,6 +294,8 @@ def check(answer: Answer, record: Record) -> None:
                 width=width,
                 height=height,
             )
+        if not 0 < len(box.class_id) <= CLASS_LENGTH:
+            raise BadReview("Name the class of each box.")
         if not describe(box.class_id).is_defect:
             raise BadReview("A box marks a defect. Choose a class of defect for it.")
 
@@ -301,10 +306,18 @@ def state_of(answer: Answer, record: Record) -> str:
     A model that was not certain has not said a verdict: deciding for it corrects nothing.
     """
     data = record.data
-    drawn = {(box.x1, box.y1, box.x2, box.y2, box.class_id) for box in answer.boxes}
-    found = {(box["x1"], box["y1"], box["x2"], box["y2"], box["class"]) for box in data["boxes"]}
     same = data["verdict"] in (answer.verdict, "review") and answer.class_id == data["predicted_class"]
-    return "confirmed" if same and (answer.verdict != "reject" or drawn == found) else "corrected"
+    same_places = answer.verdict != "reject" or {_corners(box) for box in answer.boxes} == _found(record)
+    return "confirmed" if same and same_places else "corrected"
+
+
+def _corners(box: ReviewBox) -> tuple[Any, ...]:
+    return box.x1, box.y1, box.x2, box.y2, box.class_id
+
+
+def _found(record: Record) -> set[tuple[Any, ...]]:
+    """The boxes of the model, to be compared with ``_corners``."""
+    return {(box["x1"], box["y1"], box["x2"], box["y2"], box["class"]) for box in record.data["boxes"]}
 
 
 def _waiting(kind: str, back: bool = False) -> Any:

@@ -363,15 +363,15 @@ def _walked(names: Container[str], order: Order) -> tuple[str, ...]:
 def _span(session: Session, text: str) -> tuple[int, int] | None:
     """The first and last moment of the inspections whose number begins with ``text``.
 
-    Numbers follow time, so that a beginning of a number is also a stretch of time.
+    Numbers mostly follow time, so that a beginning of a number is also a stretch of time.
     """
     if text[: len(_SERIES)].upper() != _SERIES:
         return None
     column = CatalogueRow.number
-    found = select(CatalogueRow.at).where(column >= text, column < text + _LAST_SIGN).limit(1)
-    first = session.scalar(found.order_by(column))
-    last = session.scalar(found.order_by(column.desc()))
-    return (first, last) if first is not None and last is not None else (0, 0)
+    # Not those of the first and last number: the clock may have been set back, and 1000000 is before 999999.
+    both = select(func.min(CatalogueRow.at), func.max(CatalogueRow.at))
+    first, last = session.execute(both.where(column >= text, column < text + _LAST_SIGN)).one()
+    return first or 0, last or 0
 
 
 def _running(session: Session, text: str) -> list[str]:

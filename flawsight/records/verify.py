@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeAlias
 
-from sqlalchemy import String, and_, cast, func, or_, select, type_coerce
+from sqlalchemy import String, and_, case, cast, func, or_, select, type_coerce
 from sqlalchemy.orm import Session, aliased
 
 from flawsight.errors import FlawsightError
@@ -266,9 +266,9 @@ def _rows_of(session: Session, chunk: Sequence[Any]) -> dict[tuple[str, str], An
         wanted.setdefault(link.kind, set()).add(str(link.ref))
     rows: dict[tuple[str, str], Any] = {}
     if refs := wanted.get("inspection"):
-        others = select(func.json_group_array(OtherClassRow.class_id)).where(
-            OtherClassRow.at == CatalogueRow.at
-        )
+        other = OtherClassRow.class_id
+        readable = case((func.typeof(other) == "text", other), else_="?")
+        others = select(func.json_group_array(readable)).where(OtherClassRow.at == CatalogueRow.at)
         columns = [
             *raw(InspectionRow, ("id", "number", "created_at", "image_sha256", "data", "record_sha256")),
             *(column.label(f"listed_{column.key}") for column in CatalogueRow.__table__.c),

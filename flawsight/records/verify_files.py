@@ -17,7 +17,7 @@ from flawsight.records.links import Head
 from flawsight.records.part_templates import PartTemplates
 from flawsight.records.record import seal
 from flawsight.records.store import UPLOAD, UPLOAD_NAME, Store
-from flawsight.records.tables import InspectionRow, LinkRow
+from flawsight.records.tables import InspectionRow, LinkRow, TemplateChangeRow
 
 HASHING = 2  # files hashed at once
 _BLOCK = 2**20
@@ -34,10 +34,13 @@ def check_files(store: Store, last: Head) -> Iterator[tuple[int, list[Finding]]]
 
 def check_templates(store: Store) -> Iterator[tuple[int, list[Finding]]]:
     """For each picture of a template: how many files were hashed, and what is wrong with them."""
-    templates = PartTemplates(store)
-    for one in {change.image_sha256: change for change in templates.log(None)}.values():
-        digest = _file_hash(templates.file(one.image_sha256))
-        what = {**named(str(one.id), NAMES["template"]), "how": one.name}
+    templates, change = PartTemplates(store), TemplateChangeRow
+    query = select(change.id, change.name, change.image_sha256).order_by(change.id)
+    with store.transaction("read") as session:
+        changes = session.execute(query).all()
+    for one in {str(row.image_sha256): row for row in changes}.values():
+        digest = _file_hash(templates.file(str(one.image_sha256)))
+        what = {**named(str(one.id), NAMES["template"]), "how": str(one.name)}
         if digest is None:
             yield 0, [Finding("file_missing", None, what)]
         else:

@@ -80,10 +80,13 @@ class Watched:
             raise self._trouble(error) from error
 
     def keep_only(self, paths: Iterable[Path]) -> None:
-        """Forget the files that are no longer there, or the list would grow without end."""
+        """Forget the files that are no longer there, or the list would grow without end.
+
+        Where nothing is there at all, the folder may be one that is not mounted: nothing is forgotten.
+        """
         there = {self._name(path) for path in paths}
         gone = self._done.keys() - there
-        if gone:
+        if there and gone:
             self._done = {name: state for name, state in self._done.items() if name in there}
             try:
                 write_text(self.file, "".join(_line(name, state) for name, state in self._done.items()))

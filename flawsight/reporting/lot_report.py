@@ -55,6 +55,7 @@ PICTURE_HEIGHT = 24 * mm
 MAX_BARS = 8
 WORD_MARGIN = 6.0  # points beside the word of the banner
 TEXT_SHOWN = 700  # characters; the history keeps all
+LINES_SHOWN = 12  # more are written one behind the other: a column of numbers would fill the page
 STATE_COLOURS = {"accepted": "accept", "rejected": "reject", "open": "review", "withdrawn": "unknown"}
 STANDARD = marked("ISO 2859-1 (ANSI/ASQ Z1.4), single sampling, normal inspection")
 
@@ -186,7 +187,9 @@ def written(text: str) -> str:
     """What a person wrote, for a Paragraph."""
     if len(text) > TEXT_SHOWN:
         text = text[:TEXT_SHOWN].rsplit(" ", 1)[0] + " … " + _("(the history has all of it)")
-    return "<br/>".join(safe(line, TEXT_SHOWN + 40) for line in text.splitlines())
+    lines = text.splitlines()
+    between = " / " if len(lines) > LINES_SHOWN else "<br/>"
+    return between.join(safe(line, TEXT_SHOWN + 40) for line in lines)
 
 
 # --- the lot report ---------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,10 @@ def json_object() -> dict[str, Any]:
         value = None
     if not isinstance(value, dict):
         raise BadBody("Send a JSON object, with the header Content-Type: application/json.")
+    try:  # JSON can spell half a sign of two halves, which no page could ever show again
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadBody("A text holds half of a sign, as of an emoji that was cut. Send it whole.") from None
     return value
 
 

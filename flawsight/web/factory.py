@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Flask
+from werkzeug.routing import IntegerConverter, Map
 
 from flawsight import __version__
 from flawsight.i18n import percent
@@ -15,6 +16,7 @@ from flawsight.web import (
     explanations,
     health,
     history,
+    history_api,
     incoming,
     inspections,
     language,
@@ -26,6 +28,7 @@ from flawsight.web import (
     pages,
     part_templates,
     products,
+    retention,
     review,
     samples,
     security,
@@ -38,12 +41,19 @@ from flawsight.web.service import Service
 from flawsight.web.view import spoken_time, who
 
 FEATURES = (
-    pages.bp, inspections.bp, history.bp, history.api, review.bp, review.api, bench.bp, samples.bp, api.bp,
-    openapi.bp, health.bp, users.bp, explanations.bp,
+    pages.bp, inspections.bp, history.bp, history_api.bp, retention.bp, retention.api, review.bp, review.api,
+    bench.bp, samples.bp, api.bp, openapi.bp, health.bp, users.bp, explanations.bp,
     lots.bp, lots_api.bp, trust.bp, trust_api.bp, models.bp, models_api.bp, products.bp,
     part_templates.bp, part_templates.api,
 )  # fmt: skip
 FORM_OVERHEAD = 64 * 1024  # room for the other fields and the boundaries around an upload
+
+
+class _RowNumber(IntegerConverter):
+    """The number of a row in an address; beyond what the database can hold there is none: 404."""
+
+    def __init__(self, map: Map) -> None:  # named so by werkzeug
+        super().__init__(map, max=2**63 - 1)
 
 
 def create_app(settings: Settings, inspector: Inspector | None = None, store: Store | None = None) -> Flask:
@@ -64,6 +74,7 @@ def create_app(settings: Settings, inspector: Inspector | None = None, store: St
         static_folder="static",
         instance_path=str(settings.instance.absolute()),
     )
+    app.url_map.converters["int"] = _RowNumber
     service = Service(settings, inspector, store)
     app.extensions["flawsight"] = service
     app.config["MAX_CONTENT_LENGTH"] = service.max_bytes + FORM_OVERHEAD

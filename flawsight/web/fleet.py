@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -179,6 +180,19 @@ class Fleet:
         setup = self.models.setup()
         return self._remarking(model, setup)
 
+    def template_for(self, context: Mapping[str, str], setup: Setup, product: str = "") -> Template | None:
+        """What a part of this ``context`` is held against by the models that ``chosen`` asks.
+
+        Raises:
+            LostTemplate: its picture is gone or was altered.
+            ModelError: a model cannot be used.
+        """
+        bench = self.bench(setup)
+        asked = [one for one in bench if product in (AUTO, one.key)] or bench[:1]
+        if not any(self.inspector(model, setup).compares for model in asked):
+            return None
+        return self.templates.template_for(context)
+
     def template_of(self, record: Record) -> Template | None:
         """What the part of ``record`` was held against.
 
@@ -208,7 +222,7 @@ class Fleet:
         outcome = "failed"
         try:
             model = self.library.get(setup.shadow)
-            data = record.upload if isinstance(record.upload, bytes) else record.upload.read_bytes()
+            data = record.received()
             inspector = self.inspector(model, setup, aside=True)
             template = self.template_of(record) if inspector.compares else None
             said = inspector.inspect_bytes(data, record.data["image"]["name"], template=template)

@@ -20,7 +20,7 @@ from flawsight.web.answer import to_json, uploaded
 from flawsight.web.bench import remember, sent_context
 from flawsight.web.explanations import others_problem
 from flawsight.web.gallery import find_truth
-from flawsight.web.history import filter_said, parse
+from flawsight.web.history_address import filter_said, parse
 from flawsight.web.products import remember_product, sent_product
 from flawsight.web.service import service
 from flawsight.web.thumbnails import send_kept_thumbnail, send_thumbnail

@@ -50,6 +50,7 @@ PAGE = 25
 PARTS = 60  # on one page of a lot
 COUNTED = 10_000
 FIELDS = ("q", "state", "part")
+PLACES = ("after", "before")
 SHOWN = ("all", *PART_WORDS)
 
 bp = Blueprint("lots", __name__, url_prefix="/lots")
@@ -57,7 +58,7 @@ bp = Blueprint("lots", __name__, url_prefix="/lots")
 
 @bp.get("")
 def index() -> str | AnyResponse:
-    said = {key: value for key, value in request.args.items() if value}
+    said = {name: request.args[name] for name in (*FIELDS, *PLACES) if request.args.get(name)}
     if len(said) < len(request.args):  # a form sends every field; the address keeps those that say something
         return redirect(url_for(".index", **dict[str, Any](said)))
     wanted, place = parse(request.args)
@@ -227,7 +228,7 @@ def parse(args: Mapping[str, str]) -> tuple[LotFilter, dict[str, int]]:
             "There is no state '%(state)s'. Choose one of: %(known)s.", state=state, known=", ".join(STATES)
         )
     wanted = LotFilter(args.get("q", "").strip(), state, args.get("part", "").strip())
-    place = {name: args[name] for name in ("after", "before") if args.get(name)}
+    place = {name: args[name] for name in PLACES if args.get(name)}
     if any(not (text.isascii() and text.isdigit() and len(text) < 19) for text in place.values()):
         raise BadFilter("This page of the lots cannot be found. Start again at the first page.")
     return wanted, {name: int(text) for name, text in place.items()}
@@ -278,7 +279,8 @@ def disposal_of(values: Mapping[str, Any]) -> Disposal:
 def signed(values: Mapping[str, Any]) -> str:
     """Who does this: whoever is signed in, else the name that was given."""
     user = current_user()
-    return user.name if user.id else str(values.get("by", "")).strip()
+    given = values.get("by")
+    return user.name if user.id else given.strip() if isinstance(given, str) else ""
 
 
 def written(text: str) -> str:

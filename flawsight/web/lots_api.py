@@ -13,7 +13,7 @@ from flawsight.records.pchart import p_chart
 from flawsight.web import lots as pages
 from flawsight.web.asked import json_object, known_only
 from flawsight.web.auth import requires
-from flawsight.web.history import PLACES
+from flawsight.web.history_address import PLACES
 from flawsight.web.lot_view import lot_json
 from flawsight.web.security import csrf
 from flawsight.web.service import service

@@ -102,7 +102,7 @@ def _sent_picture() -> tuple[bytes, str]:
     if not (wanted := request.form.get("inspection", "").strip()):
         return uploaded()
     record = of_history(wanted)
-    upload = record.upload if isinstance(record.upload, bytes) else record.upload.read_bytes()
+    upload = record.received()
     return upload, record.data["image"]["name"]
 
 

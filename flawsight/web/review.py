@@ -29,7 +29,8 @@ from flawsight.taxonomy import describe, load_taxonomy
 from flawsight.web.asked import json_object, known_only, one_of
 from flawsight.web.auth import current_user, requires
 from flawsight.web.bench import remember, remembered
-from flawsight.web.history import entry_json, filter_said, parse
+from flawsight.web.history_address import filter_said, parse
+from flawsight.web.history_api import entry_json
 from flawsight.web.security import csrf
 from flawsight.web.service import service
 from flawsight.web.view import ResultView, ReviewView, badge_word, summary

@@ -107,7 +107,7 @@ class Service:
         setup = self.fleet.models.setup()
         inspect = self.fleet.chosen(setup, product)
         checked = self._require_golden_parts(setup)
-        template = self.fleet.templates.template_for(context or {})
+        template = self.fleet.template_for(context or {}, setup, product)
         try:
             with self.queue.place(), self.metrics.inside.track_inprogress():
                 inspection, pictures, draw_ms = self.queue.run(

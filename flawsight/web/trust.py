@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -24,7 +24,7 @@ from flawsight.web.answer import uploaded
 from flawsight.web.asked import BadFilter
 from flawsight.web.auth import current_user, requires
 from flawsight.web.background import golden_inspect, start_golden_check, start_verification
-from flawsight.web.history import parse_date
+from flawsight.web.history_address import midnight, parse_day
 from flawsight.web.service import service
 from flawsight.web.thumbnails import send_thumbnail
 from flawsight.web.trust_view import (
@@ -175,7 +175,7 @@ def add_part() -> GoldenPart:
     title = " ".join(form.get("title", "").split())[:TITLE_LENGTH]
     if wanted := form.get("inspection", "").strip():
         record = of_history(wanted)
-        upload = record.upload if isinstance(record.upload, bytes) else record.upload.read_bytes()
+        upload = record.received()
         title = title or record.data["image"]["name"]
         return it.golden.add(upload, title, verdict, class_id, signed(), record.number)
     image, name = uploaded()
@@ -293,10 +293,9 @@ def drift_page() -> str:
 
 def asked_agreement() -> tuple[datetime, datetime, Agreement]:
     """Begin, end and figures of the days in the address; by default the last ``DAYS``."""
-    tomorrow = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(1)
-    last = parse_date(request.args, "to")
-    until = last + timedelta(days=1) if last else tomorrow
-    since = parse_date(request.args, "from") or until - timedelta(days=DAYS)
+    last = parse_day(request.args, "to") or date.today()
+    first = parse_day(request.args, "from") or last - timedelta(days=DAYS - 1)
+    since, until = midnight(first), midnight(last + timedelta(days=1))
     return since, until, agreement(service().store, since, until)
 
 
@@ -308,7 +307,7 @@ def asked_drift() -> Drift:
 
 def recent_wanted() -> int:
     text = request.args.get("n", str(RECENT))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST):
         raise BadFilter(
             "%(text)r is no number of inspections. Write a whole number from 1 to %(most)s.",
             text=text[:20],

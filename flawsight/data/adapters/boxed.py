@@ -133,8 +133,14 @@ def _is_coco(file: Path) -> bool:
 
 
 def _sample(root: Path, path: Path, split: str | None, classes: list[str], found: Any) -> Sample:
-    boxes = tuple(
-        LabelledBox(math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2), classes[int(number)])
+    boxes = tuple(  # coordinates are rounded, so that a box at the rim may leave the picture by a hair
+        LabelledBox(
+            max(0, math.floor(x1)),
+            max(0, math.floor(y1)),
+            math.ceil(x2),
+            math.ceil(y2),
+            classes[int(number)],
+        )
         for (x1, y1, x2, y2), number in zip(found.xyxy.tolist(), found.class_id, strict=True)
     )
     area: dict[str, int] = defaultdict(int)
