@@ -1,4 +1,4 @@
-"""How long it takes to hold a history against its chain: ``python benchmarks/chain.py --count 100000``.
+"""How long a history is held against its chain: ``PYTHONPATH=. python benchmarks/chain.py --count 100000``.
 
 Fills a database of its own with made-up inspections (no pictures) and their links, then verifies them.
 """

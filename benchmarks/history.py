@@ -1,4 +1,4 @@
-"""How fast the history answers at 1,000,000 inspections: ``python benchmarks/history.py``.
+"""How fast the history answers at 1,000,000 inspections: ``PYTHONPATH=. python benchmarks/history.py``.
 
 Fills a database of its own with made-up lines (no pictures), then times every filter and order the
 history page offers, cold plan and all, and says whether each stays under 200 ms.

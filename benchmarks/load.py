@@ -1,4 +1,4 @@
-"""Many clients at once: ``python benchmarks/load.py [--clients 64] [--requests 5000]``.
+"""Many clients at once: ``PYTHONPATH=. python benchmarks/load.py [--clients 64] [--requests 5000]``.
 
 A real server on this machine, real uploads over real HTTP. First one client alone, then many at once;
 one in ten connections more is a stalled upload. A client that is told to come back waits as long as it

@@ -1,6 +1,6 @@
 """One inspection, one report, one start, one folder, each against bare ONNX Runtime in the same run.
 
-``python benchmarks/speed.py`` prints the figures as JSON; ``make bench`` puts them into
+``PYTHONPATH=. python benchmarks/speed.py`` prints the figures as JSON; ``make bench`` puts them into
 ``docs/performance.md``.
 """
 

@@ -11,11 +11,13 @@ const problem = document.getElementById("camera-problem");
 const continuous = document.getElementById("continuous");
 const samePart = document.getElementById("same-part");
 const shots = document.getElementById("shots");
-const titles = JSON.parse(camera.dataset.titles);
+const lastPart = document.getElementById("last-part");
+const SHOWN_MS = 5_000; // of a verdict over the picture: then the next part may lie there
 const TRIGGERS = new Set([" ", "Enter", "PageDown"]);
 let stream = null;
 let count = 0;
 let busy = false;
+let fading;
 
 /** Show camera `id`, or at first the one on the back of a phone. */
 async function open(id) {
@@ -54,13 +56,30 @@ async function start() {
   }
 }
 
+/** Say something over the picture. */
+function say(text, verdict = "") {
+  clearTimeout(fading);
+  flash.className = `flash ${verdict}`;
+  flash.textContent = text;
+}
+
+/** A verdict over the picture is soon taken for that of the part in view: it stays under the number of its own. */
+function judge(answer) {
+  const [number, word, found] = lastPart.children;
+  Object.assign(number, { href: answer.links.page, textContent: answer.number });
+  Object.assign(word, { className: `badge ${answer.verdict}`, textContent: verdictWord(answer) });
+  found.textContent = answer.headline;
+  lastPart.hidden = false;
+  say(`${word.textContent}: ${answer.headline}`, answer.verdict);
+  fading = setTimeout(say, SHOWN_MS, "");
+}
+
 async function inspect(file) {
   busy = true;
   shutter.disabled = true;
   problem.textContent = "";
-  flash.className = "flash";
-  flash.textContent = sendTexts.inspecting;
-  const line = resultLine(file, titles);
+  say(sendTexts.inspecting);
+  const line = resultLine(file);
   shots.prepend(line.line);
   document.getElementById("no-shots").hidden = true;
   document.getElementById("shots-table").hidden = false;
@@ -69,12 +88,11 @@ async function inspect(file) {
     const answer = await inspectFile(file, camera.dataset.api);
     line.done(answer);
     if (!samePart.checked) forgetSerial();
-    flash.textContent = `${verdictWord(answer)}: ${foundWords(answer, titles)}`;
-    flash.classList.add(answer.verdict);
+    judge(answer);
     if (!continuous.checked) window.location.assign(answer.links.page);
   } catch (error) {
     line.failed(error.message);
-    flash.textContent = "";
+    say("");
     problem.textContent = error.message;
   }
   busy = false;

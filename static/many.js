@@ -37,8 +37,7 @@ async function inspectMany(files, form) {
   const context = await contextOfMany(files);
   if (!context) return; // taken back: the photos and the serial number stay
   forgetSerial();
-  const titles = JSON.parse(form.dataset.titles);
-  photos = files.map((file) => ({ file, context, line: resultLine(file, titles), outcome: "", number: "" }));
+  photos = files.map((file) => ({ file, context, line: resultLine(file), outcome: "", number: "" }));
   counts = { "": photos.length };
   batchLines.replaceChildren(...photos.map((photo) => photo.line.line));
   batchBar.max = photos.length;

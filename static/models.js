@@ -8,17 +8,17 @@ if (sliders) {
   const apply = document.getElementById("apply");
   const told = (name) => sliders.getAttribute(`data-${name}`); // its field "dataset" hides sliders.dataset
   const ends = { accept: sliders.elements.accept, reject: sliders.elements.reject };
-  const percent = (value) => `${(100 * value).toFixed(1)} %`;
   let latest = 0;
   let waiting;
 
   const tell = () => {
     for (const [name, slider] of Object.entries(ends)) {
-      slider.nextElementSibling.textContent = percent(slider.value);
-      slider.setAttribute("aria-valuetext", percent(slider.value));
+      const words = inPercent(Number(slider.value));
+      slider.nextElementSibling.textContent = words;
+      slider.setAttribute("aria-valuetext", words);
       if (!apply) continue;
       apply.elements[name].value = slider.value;
-      document.getElementById(`apply-${name}`).textContent = percent(slider.value);
+      document.getElementById(`apply-${name}`).textContent = words;
     }
   };
 

@@ -16,7 +16,12 @@ const width = Number(editor.dataset.width);
 const height = Number(editor.dataset.height);
 const CORNERS = [["x1", "y1"], ["x2", "y1"], ["x1", "y2"], ["x2", "y2"]];
 
-let boxes = JSON.parse(field.value || "[]");
+const SAID = JSON.stringify(JSON.parse(editor.dataset.said || "[]")); // boxes as the server has them
+// Coming back, a browser fills in what was typed, not what was drawn: kept here until somebody answers.
+const KEPT = `flawsight.boxes ${form.getAttribute("action")} ${form.elements.seen.value}`;
+const cameBack = performance.getEntriesByType("navigation")[0].type === "back_forward" || document.wasDiscarded;
+
+let boxes = JSON.parse((cameBack && sessionStorage.getItem(KEPT)) || SAID);
 let selected = -1;
 let drag = null;
 
@@ -49,6 +54,7 @@ function words(box, index) {
 /** Show the boxes as they are now: in the form, over the picture and as figures. */
 function draw(focus = false) {
   field.value = JSON.stringify(boxes);
+  sessionStorage.setItem(KEPT, field.value);
   drawCanvas(focus);
   removeButton.disabled = selected < 0;
   listBoxes();
@@ -151,11 +157,17 @@ function choose(verdict) {
   fitClass(verdict);
 }
 
+/** What is no part for this model has no class. */
+function needClass() {
+  classes.required = !form.querySelector("input[name=verdict][value=unknown]:checked");
+}
+
 /**
  * A class that goes with the verdict. A good part may get the likeliest good class of its kind; a defect is only
  * ever that of the model's own answer, else a person has to choose it.
  */
 function fitClass(verdict) {
+  needClass();
   const fits = (option) => Boolean(option?.value) && (verdict === "unknown" || isDefect(option) === (verdict === "reject"));
   classes.options[0].text = verdict === "reject" ? reviewTexts.chooseDefect : reviewTexts.chooseClass;
   if (fits(classes.selectedOptions[0])) return;
@@ -286,5 +298,25 @@ document.addEventListener("keydown", (event) => {
   };
   keys[event.key]?.();
 });
+
+// --- what is not filed yet ---------------------------------------------------------------------------------
+
+const refused = form.querySelector(".problem") !== null; // what was sent, and is not filed
+let filing = false;
+
+function isUnfiled() {
+  const chosen = [...form.querySelectorAll("input[type=radio]"), ...classes.options];
+  const { rationale } = form.elements;
+  return refused || field.value !== SAID || rationale.value !== rationale.defaultValue
+    || chosen.some((one) => (one.checked ?? one.selected) !== (one.defaultChecked ?? one.defaultSelected));
+}
+
+form.addEventListener("submit", () => { filing = true; });
+window.addEventListener("beforeunload", (event) => { if (isUnfiled() && !filing) event.preventDefault(); });
+window.addEventListener("pageshow", (event) => {
+  needClass(); // of the verdict that the browser has filled in again
+  if (event.persisted && filing) location.reload();
+});
+
 window.addEventListener("resize", () => drawCanvas()); // a phone's keyboard comes up: what is being typed stays
 draw();

@@ -49,29 +49,17 @@ function verdictWord(answer) {
   return (named && sendTexts[`named-${answer.verdict}`]) || sendTexts[answer.verdict];
 }
 
-/** What was found, by `titles` of classes: all kinds that have boxes. An unknown part has no class, so no confidence. */
-function foundWords(answer, titles) {
-  if (answer.verdict === "unknown") {
-    return answer.method?.template?.fits === false ? sendTexts.misfit : sendTexts.unlike;
-  }
-  const kinds = new Set(answer.boxes.map((box) => box.class));
-  if (answer.verdict === "reject" || !kinds.size) kinds.add(answer.predicted_class);
-  const named = [...kinds].map((kind) => titles[kind] ?? kind).join(", ");
-  const sure = kinds.size === 1 && kinds.has(answer.predicted_class);
-  return sure ? `${named}, ${inPercent(answer.confidence)}` : named;
-}
-
 function make(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children);
   return made;
 }
 
-/** A line of the list of results; `line.show(...)` fills it in. */
-function resultLine(file, titles) {
+/** A line of the list of results; `line.done(...)` and the like fill it in. */
+function resultLine(file) {
   const verdict = make("td", {}, make("span", { className: "fine", textContent: sendTexts.waits }));
   const said = make("td");
-  const name = make("th", { scope: "row" }, make("span", { textContent: file.name }));
+  const name = make("th", { scope: "row" }, make("span", { className: "file-name", textContent: file.name, title: file.name }));
   const line = make("tr", {}, name, verdict, said);
   const tell = (text, className) => verdict.replaceChildren(make("span", { className, textContent: text }));
   return {
@@ -83,7 +71,7 @@ function resultLine(file, titles) {
     done(answer) {
       name.prepend(make("img", { src: answer.links.thumbnail, alt: "", width: 40, height: 40, loading: "lazy" }));
       tell(verdictWord(answer), `badge ${answer.verdict}`);
-      said.replaceChildren(make("a", { href: answer.links.page, textContent: answer.number }), ` ${foundWords(answer, titles)}`);
+      said.replaceChildren(make("a", { href: answer.links.page, textContent: answer.number }), ` ${answer.headline}`);
       let warnings = answer.quality?.warnings ?? []; // filed in English
       if (warnings.length && document.documentElement.lang !== "en") warnings = [sendTexts.mind];
       for (const warning of warnings) said.append(make("span", { className: "warning", textContent: warning }));

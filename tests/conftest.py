@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -130,6 +131,16 @@ def drawn_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that measure the memory of the process run before others fill it."""
     items.sort(key=lambda item: item.path.name != "test_fuzz.py")  # a stable sort: all else keeps its order
+
+
+@pytest.fixture
+def clock_of_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This computer stands where summer time ends on the last Sunday of October."""
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture

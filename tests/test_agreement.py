@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from factories import make_inspection
+from flask.testing import FlaskClient
 from sklearn.metrics import cohen_kappa_score
 
 from flawsight.inspection.agreement import kappa
@@ -133,3 +134,13 @@ def test_the_latest_answer_counts_and_only_in_its_time(store: Store) -> None:
     assert agreement(store, since=second.created_at).n == 0
     assert agreement(store, until=second.created_at).filed["accept"] == 1
     assert agreement(store, since=datetime.now(UTC) + timedelta(days=1)).filed["accept"] == 0
+
+
+@pytest.mark.usefixtures("clock_of_berlin")
+def test_a_day_on_which_summer_time_ends_is_counted_to_its_end(client: FlaskClient) -> None:
+    for day, begin, end in (
+        ("2026-10-25", "2026-10-25T00:00:00+02:00", "2026-10-26T00:00:00+01:00"),
+        ("2026-03-29", "2026-03-29T00:00:00+01:00", "2026-03-30T00:00:00+02:00"),
+    ):
+        found = client.get("/api/v1/trust/agreement", query_string={"from": day, "to": day}).get_json()
+        assert (found["from"], found["to"]) == (begin, end)

@@ -124,6 +124,18 @@ def test_an_unreadable_mask_stops_the_run_too(tiles: Path) -> None:
     assert audited(tiles, skip_unreadable=True).trainable
 
 
+def test_a_picture_whose_mask_cannot_be_read_is_left_out_though_it_has_a_copy(
+    tiles: Path, tmp_path: Path
+) -> None:
+    folder, out = tiles / "Magnetic-Tile-Defect" / "MT_Crack" / "Imgs", tmp_path / "manifest.json"
+    copy = folder / "exp1_num_50000.jpg"
+    copy.write_bytes((folder / "exp1_num_1.jpg").read_bytes())
+    copy.with_suffix(".png").write_bytes(b"no mask")
+    assert finding(audited(tiles), "unreadable").stops
+    assert run("split", tiles, "--out", out, "--skip-unreadable").exit_code == 0
+    assert out.read_text().count("MT_Crack/Imgs/") == 16 and copy.name not in out.read_text()
+
+
 def test_copies_are_joined_into_one_group(folders: Path) -> None:
     original = folders / "scratch" / "00.png"
     (folders / "scratch" / "copy.png").write_bytes(original.read_bytes())

@@ -13,6 +13,7 @@ from web_client import cracked, encoded, post_file, token
 from flawsight.records import Store
 from flawsight.records.lot import Terms
 from flawsight.records.lots import Lots
+from flawsight.web.bench import clean
 
 PART = {
     "part_number": "MT-4711",
@@ -152,3 +153,7 @@ def test_the_note_about_a_lot_can_be_asked_for_again(client: FlaskClient, store:
 
 def test_remembering_needs_the_form_token(client: FlaskClient) -> None:
     assert client.post("/bench/context", data={"lot": "L9"}).status_code == 400
+
+
+def test_what_nobody_said_is_no_text() -> None:
+    assert clean({"lot": "L-1", "serial": None, "part_number": ""}) == {"lot": "L-1"}

@@ -94,6 +94,23 @@ def test_each_way_of_writing_boxes_gives_the_same_samples(write, tmp_path: Path)
     }
 
 
+def test_a_box_that_leaves_the_picture_by_a_hair_begins_at_its_rim(tmp_path: Path) -> None:
+    for folder, name in ((tmp_path / "voc" / "images", "a"), (tmp_path / "yolo" / "images", "b")):
+        picture(folder, name)
+    (tmp_path / "voc" / "Annotations").mkdir()
+    (tmp_path / "voc" / "Annotations" / "a.xml").write_text(
+        f"<annotation><filename>a.png</filename><size><width>{WIDTH}</width><height>{HEIGHT}</height></size>"
+        "<object><name>dent</name><bndbox><xmin>0</xmin><ymin>0</ymin><xmax>8</xmax><ymax>4</ymax></bndbox>"
+        "</object></annotation>"
+    )
+    (tmp_path / "yolo" / "labels").mkdir()
+    (tmp_path / "yolo" / "labels" / "b.txt").write_text("0 0.049999 0.049999 0.1 0.1\n")
+    (tmp_path / "yolo" / "data.yaml").write_text(f"nc: 2\nnames: {NAMES}\n")
+    for way in ("voc", "yolo"):
+        (sample,) = find_samples((tmp_path / way,))
+        assert [(b.x1, b.y1, b.x2, b.y2, b.class_id) for b in sample.boxes] == [(0, 0, 8, 4, "dent")], way
+
+
 def test_folders_of_splits_are_the_publishers_division(tmp_path: Path) -> None:
     for folder in ("train", "valid", "test"):
         voc(tmp_path / folder)

@@ -19,14 +19,18 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from product_models import draw
 
 from flawsight.cli import main
-from flawsight.errors import FlawsightError
+from flawsight.cli.division import divide_again
+from flawsight.errors import DataError, FlawsightError
 from flawsight.inspection.engines import load_engine
 from flawsight.learning import scales
 from flawsight.learning.charts import read_history
 from flawsight.learning.config import TrainConfig
-from flawsight.learning.tune import tune
+from flawsight.learning.presets import load_preset
+from flawsight.learning.tune import suggest, tune
+from flawsight.metadata import ModelMetadata
 from flawsight.settings import PROJECT_ROOT
 
 SMALL = [
@@ -278,6 +282,31 @@ def test_a_search_goes_on_where_it_stopped_and_trains_with_the_best(data: Path, 
     assert best == max(trial.value or 0 for trial in study.trials) >= first
     assert chosen.learning_rate == study.best_params["learning_rate"]
     assert (chosen.run_name, chosen.epochs) == ("unified", 1)
+
+
+@pytest.mark.parametrize("taught", [0.0, 1.0])
+def test_a_search_weighs_cells_only_where_they_are_taught(taught: float) -> None:
+    trial = optuna.create_study().ask()
+    assert ("map_loss" in suggest(trial, TrainConfig(map_loss=taught))) == bool(taught)
+
+
+def test_a_model_of_a_preset_is_measured_on_the_division_of_its_training(tmp_path: Path) -> None:
+    data = draw("casting", tmp_path / "castings")
+    classes = tuple(load_preset("casting").classes)
+    metadata = ModelMetadata("casting", "1", "compact", classes, classes[1:], 16)
+    known = replace(metadata, product=load_preset("casting").product())
+    assert {s.class_id for s in divide_again((data,), known).samples} == set(classes)
+    assert {s.class_id for s in divide_again((data,), metadata, preset="casting").samples} == set(classes)
+    with pytest.raises(DataError, match="name that with --preset"):
+        divide_again((data,), metadata)
+
+
+@pytest.mark.parametrize("content", ["# no results", '{"config": {"preset": "casting"}}'])
+def test_a_card_is_written_of_the_unified_model_alone(tmp_path: Path, content: str) -> None:
+    results, out = tmp_path / "results_casting.json", tmp_path / "card.md"
+    results.write_text(content)
+    done = CliRunner().invoke(main, ["card", f"--results={results}", f"--out={out}"])
+    assert done.exit_code == 1 and done.stderr.startswith("Error: ") and not out.exists()
 
 
 # The other two commands, on the model just made

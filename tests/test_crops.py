@@ -187,6 +187,13 @@ def test_boxes_label_their_board_and_a_region_says_which_type(tmp_path: Path) ->
     assert labels.count(PCB_OPEN) > 15
 
 
+def test_a_box_that_begins_beyond_the_rim_labels_what_of_it_is_seen(cracked: Sample, good: Sample) -> None:
+    for corners in ((-1, 16, 16, 32), (16, -1, 32, 16), (-1, -1, 16, 16)):
+        box = LabelledBox(*corners, "MT_Crack")
+        item = draw(crops(replace(cracked, mask=None, boxes=(box,)), good))
+        assert (item["cells"] == CRACK).sum() == 1 and item["label"] == CRACK, corners
+
+
 def test_a_crop_is_its_one_clear_defect_or_good_or_left_open() -> None:
     whole = np.full((64, 64), FREE, np.int16)
     one, sliver, two, hidden = whole.copy(), whole.copy(), whole.copy(), whole.copy()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flawsight.data.samples import LabelledBox, Sample
 from flawsight.imaging import encode_png
-from flawsight.inspection.familiarity import KnownParts, Plane, summaries
+from flawsight.inspection.familiarity import KnownParts, Plane, summaries, windows
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.operating import clopper_pearson
 from flawsight.inspection.tiny import METADATA, TinyEngine
@@ -194,6 +194,14 @@ def test_a_part_is_summed_up_by_its_mean_and_its_quietest_field() -> None:
     assert summaries(np.zeros((3, 4, 40), np.float32)).shape == (1, 3)  # too large for fields
     one_cell = summaries(features[:, :1, :1])
     assert one_cell[0] == pytest.approx(one_cell[1])
+
+
+def test_windows_of_a_large_picture_hold_the_least_of_their_fields() -> None:
+    features = np.random.default_rng(0).normal(size=(3, 40, 40)).astype(np.float32)
+    fields = features.reshape(3, 10, 4, 10, 4).mean(axis=(2, 4))
+    starts = range(0, 7, 2)  # of windows of four fields each way
+    expected = [fields[:, y : y + 4, x : x + 4].min(axis=(1, 2)) for y in starts for x in starts]
+    np.testing.assert_allclose(windows(features), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_picture_is_as_foreign_as_its_most_foreign_summary() -> None:

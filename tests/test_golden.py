@@ -91,6 +91,20 @@ def test_a_schedule_is_every_so_many_hours_or_starts_of_shifts() -> None:
     assert Schedule.parse(None) is None and Schedule.parse(" ") is None
 
 
+@pytest.mark.usefixtures("clock_of_berlin")
+@pytest.mark.parametrize("sunday", [datetime(2026, 3, 29), datetime(2026, 10, 25)])
+def test_a_shift_begins_by_the_clock_also_in_the_night_that_summer_time_begins_or_ends(
+    sunday: datetime,
+) -> None:
+    shifts = Schedule.parse("06:00, 14:00, 22:00")
+    evening = (sunday - timedelta(hours=2)).astimezone()
+    assert shifts and evening.utcoffset() != (sunday + timedelta(hours=5)).astimezone().utcoffset()
+    for hours in (0.5, 1.5, 3.5, 5.5):
+        assert shifts.valid_from((sunday + timedelta(hours=hours)).astimezone()) == evening
+    morning = sunday + timedelta(hours=6)
+    assert shifts.valid_from(morning.astimezone()) == morning.astimezone()
+
+
 @pytest.mark.parametrize("text", ["0", "shift", "25:00", "06:00 and 14:00", "-3", "every"])
 def test_a_schedule_that_means_nothing_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="every 8 h"):
@@ -214,6 +228,18 @@ def test_a_part_comes_from_the_history_or_an_upload_and_goes(client: FlaskClient
     assert client.get(f"{address}/2/picture").mimetype == "image/png"
     assert client.get(f"{address}/9/picture").status_code == 404
     assert verify(it.store).ok
+
+
+def test_an_inspection_whose_image_was_lost_becomes_no_golden_part_and_says_why(
+    client: FlaskClient, it: Service
+) -> None:
+    it.golden.override(it.fingerprint(), "admin", "to have something in the history")
+    answer = send_to_api(client, BAD).get_json()
+    (it.store.folder / answer["id"] / "upload.bin").unlink()
+    said = {"verdict": "reject", "inspection": answer["number"]}
+    refused = client.post("/api/v1/trust/golden/parts", data=said)
+    assert (refused.status_code, refused.get_json()["code"]) == (503, "record_error")
+    assert answer["number"] in refused.get_json()["detail"] and it.golden.parts() == []
 
 
 def test_a_part_is_removed_with_a_reason_that_stays_on_record(client: FlaskClient, it: Service) -> None:

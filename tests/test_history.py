@@ -9,9 +9,10 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -30,7 +31,7 @@ from flawsight.records.lots import Lots
 from flawsight.records.retention import Preview, Retention, Rule
 from flawsight.records.reviews import QUEUES, Answer, Reviews
 from flawsight.records.search import ORDERS, Filter, History
-from flawsight.records.store import MIGRATIONS
+from flawsight.records.store import MIGRATIONS, PENDING
 from flawsight.records.tables import CatalogueRow, OtherClassRow
 from flawsight.records.verify import verify
 
@@ -134,6 +135,33 @@ def test_inspector_and_station_are_filters(store: Store) -> None:
     assert numbers(store, Filter(inspector="a. kern")) == [first]
     assert numbers(store, Filter(station="bench 1")) == [second, first]
     assert numbers(store, Filter(station="Bench 1", inspector="B. Roth")) == [second]
+
+
+def test_the_beginning_of_a_number_finds_all_of_them_also_after_the_clock_was_set_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [file(store) for _ in range(2)]
+
+    class SetBack(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return datetime.now(tz) - timedelta(minutes=1)
+
+    monkeypatch.setattr("flawsight.records.store.datetime", SetBack)
+    after = [file(store) for _ in range(2)]
+    for beginning in ("INSP-", after[0][:-1]):
+        assert numbers(store, Filter(text=beginning)) == before[::-1] + after[::-1]
+
+
+def test_the_beginning_of_a_number_finds_more_than_a_million_of_a_year(store: Store) -> None:
+    filed = [file(store)]
+    with store.transaction("write", write=True) as session:
+        session.execute(text("UPDATE numbers SET last = 999998"))
+    filed += [file(store) for _ in range(3)]
+    year = filed[0][:10]
+    assert [number.removeprefix(year) for number in filed] == ["000001", "999999", "1000000", "1000001"]
+    for beginning, found in ((year, filed), (f"{year}1", filed[2:]), (f"{year}9", filed[1:2])):
+        assert numbers(store, Filter(text=beginning)) == found[::-1]
 
 
 def test_digits_find_the_running_number_of_every_year(store: Store) -> None:
@@ -518,6 +546,25 @@ def test_no_rule_takes_what_an_open_lot_is_to_be_decided_on(
     assert verify(store, files=False).ok
 
 
+def test_a_part_that_a_person_corrects_while_a_rule_is_applied_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file(store, "accept"), file(store, "accept")
+    retention = Retention(store)
+    look_up, spared = retention._next, History(store).page(Filter(), "oldest").entries[0]
+
+    def answered_meanwhile(rule: Rule, now: datetime) -> list[tuple[str, str]]:
+        found = look_up(rule, now)
+        if found:
+            Reviews(store).add(spared.id, SCRAPPED)
+        return found
+
+    monkeypatch.setattr(retention, "_next", answered_meanwhile)
+    assert retention.apply(Rule(0), "Ada", moment(2**52)).inspections == 1
+    assert numbers(store) == [spared.number] and not (store.folder / spared.id / PENDING).exists()
+    assert store.get(spared.id).read("original") and verify(store).ok
+
+
 def test_parts_that_were_deleted_before_that_was_recorded_are_missed_all_the_same(store: Store) -> None:
     lots = Lots(store)
     lot = lots.open(
@@ -584,8 +631,8 @@ def test_a_part_that_a_person_decided_shows_the_decision_and_what_the_model_said
 @pytest.mark.parametrize(
     ("query", "hint"),
     [
-        ("from=2026-11-20&to=2026-11-19", "(2026-11-20) is later than"),
-        ("min=60&max=59.5", "(60 %) is above"),
+        ("from=2026-11-20&to=2026-11-19", "from 2026-11-20 back to 2026-11-19"),
+        ("min=60&max=59.5", "from 60 % down to 59.5 %"),
     ],
 )
 def test_ends_that_are_exchanged_are_said_to_be(client: FlaskClient, query: str, hint: str) -> None:
@@ -641,7 +688,7 @@ def test_a_filter_that_means_nothing_is_said_beside_the_form_as_it_was_filled_in
     number = file(store)
     page = client.get("/history?q=IMG&lot=L1&min=80&max=20&numbers=12-15&verdict=reject&order=oldest")
     assert page.status_code == 400
-    assert re.search(r'<p class="problem" role="alert">[^<]*\(80 %\) is above', page.text)
+    assert re.search(r'<p class="problem" role="alert">[^<]*from 80 % down to', page.text)
     for name, value in (("q", "IMG"), ("lot", "L1"), ("min", "80"), ("max", "20"), ("numbers", "12-15")):
         assert re.search(rf'<input [^>]*name="{name}"[^>]* value="{value}"', page.text), name
     assert '<option value="reject" selected>' in page.text and "<details open>" in page.text

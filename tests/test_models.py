@@ -132,7 +132,7 @@ def test_a_second_roll_back_goes_one_step_further(tmp_path: Path) -> None:
         ("take_off", "not on the bench"),
         ("reset", "own thresholds"),
         ("end_shadow", "No model"),
-        ("", "did not say"),
+        ("", "There is no such change"),
     ],
 )
 def test_a_change_that_cannot_be_meant_is_refused(client: FlaskClient, do: str, said: str) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
+import shlex
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,14 +17,18 @@ from typing import Any
 import pytest
 import schemathesis
 from flask import Flask
+from flask.testing import FlaskClient
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from model_files import furnish, lenient, model_bytes, write_study
 from schemathesis import GenerationMode, checks
-from web_client import close, cracked, encoded, post_file, send_to_api, tiny_app
+from web_client import close, cracked, encoded, post_file, send_to_api, settings_in, surface, tiny_app
 from werkzeug.serving import make_server
+from werkzeug.test import TestResponse
 
 from flawsight.records import Accounts
 from flawsight.settings import PROJECT_ROOT
+from flawsight.web import create_app
 from flawsight.web.contract import OPERATIONS
 from flawsight.web.openapi import described, document
 
@@ -87,6 +95,101 @@ def test_the_page_lists_every_operation_and_every_error(app: Flask, described_ap
     assert 'href="/problems/not_an_image"' in page
 
 
+# --- the examples -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[FlaskClient]:
+    """A server with two models, a comparison, an inspection, a lot, and a golden part with a photo."""
+    furnish(tmp_path)
+    write_study(tmp_path)
+    app = create_app(settings_in(tmp_path))
+    client = app.test_client()
+    send_to_api(client, PART)
+    client.post("/api/v1/lots", json={"number": "L-1", "size": 50, "by": "Ines"})
+    post_file(client, "/api/v1/trust/golden/parts", PART, "part.png", verdict="reject")
+    post_file(client, "/api/v1/trust/golden/parts/1/photos", PART, "part.png")
+    yield client
+    app.extensions["flawsight"].fleet.close()
+    close(app)
+
+
+def examples(client: FlaskClient) -> list[str]:
+    page = client.get("/api/v1/docs", headers={"Host": "localhost:8080"}).text
+    return [html.unescape(code) for code in re.findall("<code>(curl [^<]*)</code>", page)]
+
+
+def filled_in(line: str, client: FlaskClient) -> list[str]:
+    """The words of an example, with what is there in place of the names in capitals."""
+    inspection = client.get("/api/v1/inspections?order=oldest").json["inspections"][0]["id"]  # type: ignore[index]
+    there = {
+        "INSPECTION_ID": inspection, "CLASS_ID": "MT_Crack", "KIND": "original", "NAME": "none",
+        "LOT_ID": "1", "PART_ID": "1", "CHECK_ID": "1", "TEMPLATE_ID": "1",
+        "KEY": "tiles" if "/comparisons/" in line else "lenient",
+    }  # fmt: skip
+    *words, address = shlex.split(line)
+    return [*words, re.sub("(?<=/)[A-Z_]+", lambda found: there[found[0]], address)]
+
+
+def followed(client: FlaskClient, words: list[str]) -> TestResponse:
+    """The answer to what ``curl`` sends when it is told these ``words``."""
+    *options, address = words[1:]
+    told = list(zip(options[::2], options[1::2], strict=True))
+    assert {name for name, _ in told} <= {"-X", "-F", "--json", "-o"}
+    path = address.removeprefix("http://localhost:8080")
+    if form := dict(value.split("=", 1) for name, value in told if name == "-F"):
+        file = {"@part.jpg": encoded(surface()), "@model.onnx": model_bytes(lenient("third"))}[form["file"]]
+        return post_file(client, path, file, form.pop("file")[1:], **form)
+    if sent := dict(told).get("--json"):
+        return client.post(path, json=json.loads(sent))
+    return client.open(path, method=dict(told).get("-X", "GET"))
+
+
+def test_every_example_of_the_page_is_understood_as_it_is_printed(bench: FlaskClient) -> None:
+    lines = examples(bench)
+    assert len(lines) == len(described(bench.application))
+    for line in lines:
+        answer = followed(bench, filled_in(line, bench))
+        assert "…" not in line and (answer.status_code != 400 or untaught(answer)), (line, answer.data[:300])
+        answer.close()
+    for check in ("chain", "golden"):  # started by these examples
+        while bench.get(f"/api/v1/trust/{check}").json["check"]["running"]:  # type: ignore[index]
+            time.sleep(0.05)
+
+
+def untaught(answer: TestResponse) -> bool:
+    """No model here compares parts with templates; all else about that example is right."""
+    return answer.json is not None and answer.json["detail"].startswith("No model on the bench was taught")
+
+
+def test_what_is_said_to_be_required_is_refused_without_it(bench: FlaskClient) -> None:
+    api = document(bench.application)
+    tried = 0
+    for line in (line for line in examples(bench) if "--json" in line):
+        *_, sent, address = filled_in(line, bench)
+        path = re.sub("(?<=/)[A-Z_]+", lambda found: f"{{{found[0].lower()}}}", shlex.split(line)[-1])
+        body = api["paths"][path.removeprefix("http://localhost:8080")]["post"]["requestBody"]["content"]
+        name = body["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+        for field in api["components"]["schemas"][name]["required"]:
+            lacking = {key: value for key, value in json.loads(sent).items() if key != field}
+            answer = bench.post(address, json=lacking)
+            assert answer.status_code == 400, f"{line} without {field}: {answer.text}"
+            tried += 1
+    assert tried >= 14
+
+
+def test_where_people_sign_in_the_examples_carry_a_token_and_need_no_name(bench: FlaskClient) -> None:
+    accounts = Accounts(bench.application.extensions["flawsight"].store)
+    token = accounts.add_token(accounts.add(*ANNA).id, "a test")
+    with bench.application.test_client() as client:
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+        assert all(line.startswith("curl -H 'Authorization: Bearer TOKEN' ") for line in examples(client))
+        api = client.get("/api/v1/openapi.json").json
+        assert api is not None
+        assert "reviewer" not in api["components"]["schemas"]["NewReview"]["required"]
+        assert client.post("/api/v1/lots", json={"number": "L-2", "size": 50}).status_code == 201
+
+
 # --- what it says is kept -----------------------------------------------------------------------------
 
 
@@ -96,6 +199,42 @@ def test_pictures_and_report_are_under_the_api(app: Flask) -> None:
     for link in (links["pdf"], *links["pictures"].values(), f"{links['self']}/thumbnail"):
         assert link.startswith("/api/v1/inspections/") and client.get(link).status_code == 200
     assert client.get(f"{links['self']}/pictures/none").status_code == 404
+
+
+def test_the_queue_is_walked_by_its_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flawsight.web.review.QUEUE", 2)
+    app = tiny_app(tmp_path)
+    client = app.test_client()
+    sent = [send_to_api(client, PART, f"{n}.png").get_json() for n in range(5)]
+
+    def page(address: str) -> dict[str, Any]:
+        found = client.get(address).get_json()
+        assert isinstance(found, dict)
+        return found
+
+    first = page("/api/v1/reviews/queue?show=all")
+    second = page(first["next"])
+    last = page(second["next"])
+    walked = [one["id"] for part in (first, second, last) for one in part["inspections"]]
+    assert sorted(walked) == sorted(one["id"] for one in sent) and walked[:2] != walked[2:4]
+    assert (first["count"], first["count_is_complete"]) == (5, True)
+    assert first["previous"] is None and last["next"] is None
+    assert page(last["previous"])["inspections"] == second["inspections"]
+    for answered in walked[:2]:
+        said = {"reviewer": "Ines", "verdict": "accept", "class": "MT_Free"}
+        client.post(f"/api/v1/inspections/{answered}/reviews", json=said)
+    assert page(first["next"])["previous"] is None  # nothing before it waits any more
+    assert client.get("/api/v1/reviews/queue?after=x").status_code == 400
+    close(app)
+
+
+def test_an_inspection_says_its_verdict_as_the_pages_do(app: Flask) -> None:
+    client = app.test_client()
+    links = send_to_api(client, PART).get_json()["links"]
+    assert client.get(links["self"]).get_json()["headline"] == "Crack"
+    client.set_cookie("flawsight_language", "de")
+    headline = client.get(links["self"]).get_json()["headline"]
+    assert headline != "Crack" and headline in client.get(links["page"]).text
 
 
 def test_a_rule_is_tried_before_anything_is_deleted(app: Flask) -> None:

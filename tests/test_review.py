@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import zipfile
@@ -25,6 +26,7 @@ from flawsight.errors import DataError, NotFound
 from flawsight.imaging import read_image
 from flawsight.inspection.result import Box
 from flawsight.records import Record, Store
+from flawsight.records.agreement import agreement
 from flawsight.records.reviews import Answer, BadReview, Review, ReviewBox, Reviews
 from flawsight.records.search import Filter, History
 from flawsight.reporting.report import build_report
@@ -85,7 +87,7 @@ def test_an_answer_other_than_the_models_is_a_correction(
         ({"reviewer": "x" * 81}, "Say who"),
         ({"verdict": "maybe"}, "one of"),
         ({"class_id": ""}, "Choose the defect"),
-        ({"verdict": "unknown", "class_id": "", "boxes": ()}, "Name the class"),
+        ({"verdict": "accept", "class_id": "", "boxes": ()}, "Name the class"),
         ({"class_id": "MT_Free"}, "has a defect"),
         ({"verdict": "accept", "boxes": ()}, "no defect"),
         ({"verdict": "accept", "class_id": "MT_Free"}, "only a rejected part"),
@@ -103,6 +105,8 @@ def test_an_answer_other_than_the_models_is_a_correction(
         ({"boxes": (ReviewBox(60, 40, 60, 100, "MT_Crack"),)}, "empty"),
         ({"boxes": (ReviewBox(-1, 40, 60, 100, "MT_Crack"),)}, "leaves the picture"),
         ({"boxes": (ReviewBox(0, 0, 5, 5, "MT_Free"),)}, "class of defect"),
+        ({"boxes": (replace(CRACK, class_id=""),)}, "class of each box"),
+        ({"boxes": (replace(CRACK, class_id="x" * 81),)}, "class of each box"),
         ({"boxes": tuple(ReviewBox(x, 0, x + 1, 1, "MT_Crack") for x in range(201))}, "More than"),
     ],
 )
@@ -113,6 +117,46 @@ def test_an_answer_that_contradicts_itself_is_refused(
     with pytest.raises(BadReview, match=hint):
         reviews.add(record.id, replace(FOUND, **change))
     assert reviews.of(record.id) == []
+
+
+def test_a_part_that_is_none_for_the_model_has_no_class(
+    store: Store, reviews: Reviews, client: FlaskClient
+) -> None:
+    strange = file(store, "unknown")
+    for class_id in ("", "MT_Blowhole"):
+        said = reviews.add(strange.id, Answer("A. Kern", "unknown", class_id))
+        assert (said.state, said.class_id) == ("confirmed", strange.data["predicted_class"])
+    page = client.get(f"/inspections/{strange.id}").text
+    assert "<strong>Not a part for this model</strong>" in page
+    figures = agreement(store)
+    assert (figures.n, figures.by_class, figures.classes) == (1, (), None)
+
+
+def test_an_answer_to_what_somebody_has_answered_meanwhile_is_looked_at_again(
+    store: Store, reviews: Reviews, client: FlaskClient
+) -> None:
+    record = file(store)
+    form = {"csrf_token": token(client), "seen": "0", "reviewer": "Bob", "boxes": "[]"}
+    ann = {**form, "reviewer": "Ann", "verdict": "accept", "class": "MT_Free"}
+    bob = {**form, "verdict": "reject", "class": "MT_Crack", "rationale": "It is torn."}
+    assert client.post(f"/review/{record.id}", data=ann).status_code == 303
+    again = client.post(f"/review/{record.id}", data=bob)
+    assert again.status_code == 409 and "Ann has answered meanwhile" in again.text
+    assert "It is torn." in again.text and 'name="seen" value="1"' in again.text
+    assert [one.reviewer for one in reviews.of(record.id)] == ["Ann"]
+    assert client.post(f"/review/{record.id}", data={**bob, "seen": "1"}).status_code == 303
+    assert [one.reviewer for one in reviews.of(record.id)] == ["Ann", "Bob"]
+
+
+def test_all_boxes_of_the_model_may_be_confirmed_however_many(store: Store, reviews: Reviews) -> None:
+    found = tuple(Box(x, y, x + 4, y + 4, 0.9, "MT_Crack") for x in range(0, 240, 8) for y in range(0, 64, 8))
+    record = file(store, boxes=found)
+    kept = tuple(ReviewBox(b.x1, b.y1, b.x2, b.y2, b.class_id) for b in found)
+    assert len(kept) == 240 and reviews.add(record.id, replace(FOUND, boxes=kept)).state == "confirmed"
+    drawn = tuple(ReviewBox(x, 100, x + 1, 101, "MT_Crack") for x in range(201))
+    assert reviews.add(record.id, replace(FOUND, boxes=(*kept, *drawn[1:]))).state == "corrected"
+    with pytest.raises(BadReview, match="More than 200 boxes were drawn"):
+        reviews.add(record.id, replace(FOUND, boxes=(*kept, *drawn)))
 
 
 def test_an_unknown_inspection_cannot_be_answered(reviews: Reviews) -> None:
@@ -343,6 +387,26 @@ def test_a_program_that_errs_gets_the_one_error_shape(client: FlaskClient, store
     assert client.get("/api/v1/inspections/nothing/reviews").status_code == 404
 
 
+@pytest.mark.parametrize(
+    "half",
+    [
+        r'"reviewer": "\ud83d"',
+        r'"reviewer": "A", "rationale": "cut \ud83d"',
+        r'"reviewer": "A", "boxes": [{"x1": 0, "y1": 0, "x2": 9, "y2": 9, "class": "cut \udc00"}]',
+    ],
+)
+def test_half_of_a_sign_is_refused_and_no_page_meets_it(
+    client: FlaskClient, store: Store, reviews: Reviews, half: str
+) -> None:
+    record = file(store)
+    body = f'{{"verdict": "reject", "class": "MT_Crack", {half}}}'
+    address = f"/api/v1/inspections/{record.id}/reviews"
+    response = client.post(address, data=body, content_type="application/json")
+    assert response.status_code == 400 and response.json is not None
+    assert response.json["code"] == "bad_body" and "half of a sign" in response.json["detail"]
+    assert reviews.of(record.id) == [] and client.get(f"/inspections/{record.id}").status_code == 200
+
+
 def test_a_program_deletes_by_rule_and_reads_the_record(client: FlaskClient, store: Store) -> None:
     number = file(store, "accept").number
     done = client.post("/api/v1/retention", json={"days": 0, "which": "all"}).json
@@ -497,6 +561,17 @@ def test_the_zip_holds_the_same(client: FlaskClient, store: Store, reviews: Revi
             ]
 
 
+def test_an_image_that_was_lost_is_named_where_corrections_are_saved(
+    store: Store, reviews: Reviews, tmp_path: Path
+) -> None:
+    lost = answered(store, reviews)["good"]
+    for name in ("upload.bin", "original.png"):
+        (store.folder / lost.id / name).unlink()
+    arguments = ["data", "corrections", str(tmp_path / "out"), "--instance", str(store.instance)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1 and f"image of inspection {lost.number} cannot be read" in result.output
+
+
 def test_without_corrections_the_command_says_so(store: Store, tmp_path: Path) -> None:
     result = CliRunner().invoke(
         main, ["data", "corrections", str(tmp_path / "o"), "--instance", str(store.instance)]
@@ -519,3 +594,34 @@ def test_boxes_that_cannot_be_read_are_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "boxes.json").write_text(text)
     with pytest.raises(DataError, match=r"boxes\.json cannot be read as boxes"):
         find_samples([tmp_path])
+
+
+def test_half_of_a_sign_in_the_boxes_of_the_form_is_refused_too(
+    client: FlaskClient, store: Store, reviews: Reviews
+) -> None:
+    record = file(store)
+    boxes = r'[{"x1": 0, "y1": 0, "x2": 9, "y2": 9, "class": "cut \ud83d"}]'
+    assert send(client, record, boxes=boxes).status_code == 400
+    assert reviews.of(record.id) == [] and client.get("/").status_code == 200
+
+
+def test_corrections_take_the_filed_picture_where_the_image_as_received_was_lost(
+    client: FlaskClient, store: Store, reviews: Reviews
+) -> None:
+    kept = answered(store, reviews)
+    (store.folder / kept["good"].id / "upload.bin").unlink()
+    response = client.get("/review/corrections.zip")
+    with closing(response), zipfile.ZipFile(BytesIO(response.data)) as archive:
+        assert f"corrections/MT_Free/{kept['good'].number}.png" in archive.namelist()
+
+
+def test_a_zip_of_corrections_that_cannot_be_made_says_why_and_leaves_no_file_open(
+    client: FlaskClient, store: Store, reviews: Reviews
+) -> None:
+    lost = answered(store, reviews)["good"]
+    for name in ("upload.bin", "original.png"):
+        (store.folder / lost.id / name).unlink()
+    for address in ("/review/corrections.zip", "/api/v1/reviews/corrections.zip"):
+        response = client.get(address)
+        assert response.status_code == 503 and lost.number in response.text
+    gc.collect()  # import gc; a file that was left open warns, and warnings are errors

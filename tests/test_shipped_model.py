@@ -66,6 +66,11 @@ def test_samples_are_answered_clearly_but_for_the_one_that_their_readme_names(in
     assert len(found["board_six_defects"].boxes) == 6
 
 
+@pytest.mark.parametrize("shape", [(640, 640, 3), (768, 1024, 3)])
+def test_a_blank_is_unknown_however_large(inspector: Inspector, shape: tuple[int, ...]) -> None:
+    assert inspector.inspect(np.full(shape, 128, np.uint8), name="blank").verdict == "unknown"
+
+
 def test_results_describe_this_very_model(inspector: Inspector, results: dict[str, object]) -> None:
     assert results["manifest_sha256"] == inspector.metadata.manifest_sha256
     assert results["classes"] == list(inspector.metadata.classes)

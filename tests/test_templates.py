@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from flask.testing import FlaskClient
 from pypdf import PdfReader
 from template_parts import COMPARING, DECISION, FLAW, RULE, TURNED, VIA, Picture, board
 from tiny_parts import tiny_onnx
-from web_client import close, encoded, post_file, settings_in, token
+from web_client import close, encoded, post_file, settings_in, tiny_app, token
 
 from flawsight.cli import main
 from flawsight.data.samples import LabelledBox, Sample
@@ -134,6 +135,18 @@ def test_where_the_template_shows_nothing_the_network_alone_counts(comparing: In
     assert held.method["template"]["fits"] and held.verdict != "accept"
     assert [box for box in held.boxes if box.x1 < 9 < box.x2 and box.y1 < 96 < box.y2]
     assert comparing.inspect(board(VIA), name="part", template=beside).verdict == "accept"
+
+
+@pytest.mark.parametrize("shift", range(3, 8))
+def test_a_flaw_in_a_strip_too_narrow_for_a_cell_that_the_template_does_not_show_is_found(
+    comparing: Inspector, shift: int
+) -> None:
+    part, beside = board(), Template(board(at=(shift, 0), seed=6), "good.png")
+    clean = comparing.inspect(part, name="part", template=beside)
+    assert clean.method["template"]["fits"] and clean.verdict == "accept"
+    part[80:120, : min(shift, 5)] = 0  # the template begins ``shift`` pixels further right
+    assert comparing.inspect(part, name="part").verdict == "reject"
+    assert comparing.inspect(part, name="part", template=beside).verdict == "reject"
 
 
 def test_a_part_that_is_not_its_template_s_is_not_judged_and_every_language_says_why(
@@ -292,11 +305,29 @@ def test_the_latest_template_of_a_part_holds_and_its_own_revision_comes_first(tm
         assert [one.name for one in PartTemplates(store).all()] == ["second.png"]
 
 
+def test_capitals_of_a_part_number_do_not_matter_as_far_as_the_database_knows_them(tmp_path: Path) -> None:
+    with closing(Store(tmp_path / "instance")) as store:
+        templates = PartTemplates(store)
+
+        def name(number: str) -> str | None:
+            found = templates.template_for({"part_number": number})
+            return found.name if found else None
+
+        for seed, number in enumerate(("STÜCK-1", "stück-1", "part-1", "PART-1")):
+            templates.keep(encoded(board(seed=seed)), f"of {number}", number, "", "A. Kern")
+        assert [one.name for one in templates.all()] == ["of PART-1", "of STÜCK-1", "of stück-1"]
+        assert name("Part-1") == "of PART-1" and name("stÜck-1") == name("STÜCK-1") == "of STÜCK-1"
+        templates.remove(templates.of_part("stück-1")[0].id, "B. Roth")
+        assert [one.name for one in templates.all()] == ["of PART-1", "of STÜCK-1"]
+        assert (name("STÜCK-1"), name("stück-1")) == ("of STÜCK-1", None)
+
+
 def test_an_altered_or_lost_picture_is_never_compared_with(tmp_path: Path) -> None:
     with closing(Store(tmp_path / "instance")) as store:
         templates = PartTemplates(store)
         kept = templates.keep(encoded(board(VIA)), "good.png", "PCB-7", "", "A. Kern")
         picture = templates.picture(kept.id)
+        assert templates.template_for({"part_number": "PCB-7"}), "decoded and remembered"
         picture.write_bytes(encoded(board(FLAW)))
         with pytest.raises(LostTemplate, match="gone or was altered"):
             templates.template_for({"part_number": "PCB-7"})
@@ -322,7 +353,9 @@ def app(tmp_path: Path) -> Iterator[Flask]:
 
 
 def keep(client: FlaskClient, pixels: Picture, **fields: str) -> int:
-    return post_file(client, "/api/v1/templates", encoded(pixels), "good.png", **fields).status_code
+    # The tiny model takes holes for defects, here as on any part.
+    sent = post_file(client, "/api/v1/templates", encoded(pixels), "good.png", anyway="1", **fields)
+    return sent.status_code
 
 
 def test_parts_of_a_number_are_held_against_its_template(client: FlaskClient) -> None:
@@ -343,7 +376,7 @@ def test_parts_of_a_number_are_held_against_its_template(client: FlaskClient) ->
     assert verdict(part_number="PCB-7") == "reject -"
 
 
-def test_page_and_report_say_what_a_part_was_held_against(client: FlaskClient) -> None:
+def test_page_report_and_spreadsheet_say_what_a_part_was_held_against(client: FlaskClient) -> None:
     keep(client, board(VIA), part_number="PCB-7")
     part = encoded(board(VIA, FLAW))
     answer = post_file(client, "/api/v1/inspections", part, "part.png", part_number="PCB-7").get_json()
@@ -356,6 +389,8 @@ def test_page_and_report_say_what_a_part_was_held_against(client: FlaskClient) -
     assert "good.png (places that differ: 1, boxed: 1)" in text
     alone = post_file(client, "/api/v1/inspections", part, "part.png").get_json()
     assert client.get(f"/inspections/{alone['id']}/template").status_code == 404
+    exported = client.get("/history/history.csv?order=oldest").data.decode("utf-8-sig")
+    assert [row["template"] for row in csv.DictReader(StringIO(exported))] == ["good.png", ""]
 
 
 def test_a_wrong_part_is_told_by_page_and_report(client: FlaskClient) -> None:
@@ -373,7 +408,7 @@ def test_the_page_keeps_shows_and_removes_a_template(client: FlaskClient) -> Non
     assert "every part is judged by its picture alone" in client.get("/templates").text
     sent = post_file(
         client, "/templates", encoded(board(VIA)), "good.png", csrf_token=token(client),
-        part_number="PCB-7", part_revision="C",
+        part_number="PCB-7", part_revision="C", anyway="1",
     )  # fmt: skip
     assert sent.status_code == 303
     page = client.get("/templates").text
@@ -408,6 +443,23 @@ def test_what_can_be_no_template_is_refused_with_the_reason(client: FlaskClient)
     assert client.get("/api/v1/templates").get_json() == {"templates": [], "changes": []}
 
 
+def test_a_picture_with_a_defect_becomes_a_template_only_if_a_person_says_that_it_is_good(
+    client: FlaskClient,
+) -> None:
+    form = {"csrf_token": token(client), "part_number": "PCB-7"}
+    refused = post_file(client, "/templates", encoded(board(FLAW)), "bad.png", **form)
+    assert refused.status_code == 400 and "The model finds a defect on this picture" in refused.text
+    assert 'name="anyway"' in refused.text and 'value="PCB-7"' in refused.text
+    sent = post_file(client, "/api/v1/templates", encoded(board(FLAW)), "bad.png", part_number="PCB-7")
+    assert sent.get_json()["code"] == "doubtful_template"
+    assert client.get("/api/v1/templates").get_json()["templates"] == []
+    assert "anyway" not in client.get("/templates").text
+    assert (
+        post_file(client, "/templates", encoded(board(FLAW)), "bad.png", anyway="1", **form).status_code
+        == 303
+    )
+
+
 def test_a_lost_picture_is_told_wherever_it_would_be_shown(client: FlaskClient, app: Flask) -> None:
     keep(client, board(VIA), part_number="PCB-7")
     part = encoded(board(VIA))
@@ -419,9 +471,13 @@ def test_a_lost_picture_is_told_wherever_it_would_be_shown(client: FlaskClient, 
         assert client.get(address).status_code == 409
     refused = client.get("/api/v1/templates/1/picture").get_json()
     assert refused["code"] == "template_lost" and "/" not in refused["detail"]
+    again = post_file(client, "/api/v1/inspections", part, "part.png", part_number="PCB-7")
+    assert (again.status_code, again.get_json()["code"]) == (409, "template_lost")
 
 
-def test_the_photo_of_an_inspection_becomes_a_template(client: FlaskClient) -> None:
+def test_the_photo_of_an_inspection_becomes_a_template_unless_it_was_lost(
+    client: FlaskClient, app: Flask
+) -> None:
     part = encoded(board())
     answer = post_file(
         client, "/api/v1/inspections", part, "part.png", part_number="PCB-7", part_revision="C"
@@ -436,6 +492,9 @@ def test_the_photo_of_an_inspection_becomes_a_template(client: FlaskClient) -> N
         assert said in client.get("/templates").text
     (one,) = client.get("/api/v1/templates").get_json()["templates"]
     assert one["image_sha256"] == answer["image"]["sha256"]
+    (app.extensions["flawsight"].store.folder / answer["id"] / "upload.bin").unlink()
+    lost = client.post("/api/v1/templates", data={"part_number": "PCB-8", "inspection": answer["number"]})
+    assert lost.status_code == 503 and answer["number"] in lost.get_json()["detail"]
 
 
 def test_the_bench_says_what_a_part_is_compared_with(client: FlaskClient) -> None:
@@ -477,6 +536,15 @@ def test_a_model_that_cannot_compare_inspects_parts_without_their_templates(tmp_
     )
     sent = post_file(client, "/api/v1/templates", part, "x.png", part_number="PCB-8")
     assert (sent.status_code, sent.get_json()["code"]) == (400, "bad_template")
+    close(app)
+
+
+def test_a_lost_template_does_not_hinder_a_model_that_cannot_compare(tmp_path: Path) -> None:
+    app = tiny_app(tmp_path)
+    templates, part = app.extensions["flawsight"].fleet.templates, encoded(board(VIA))
+    templates.file(templates.keep(part, "good.png", "PCB-7", "", "A. Kern").image_sha256).unlink()
+    answer = post_file(app.test_client(), "/api/v1/inspections", part, "part.png", part_number="PCB-7")
+    assert answer.status_code == 201 and "template" not in answer.get_json()["method"]
     close(app)
 
 

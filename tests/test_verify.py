@@ -187,6 +187,21 @@ def test_a_changed_record_is_found_and_named(store: Store, name: str) -> None:
         assert result.count <= 3, "one change is not the whole history"
 
 
+@pytest.mark.parametrize(
+    "garbled",
+    [
+        "UPDATE template_changes SET created_at = 'x'",
+        "INSERT INTO other_classes SELECT x'00ff', at FROM catalogue WHERE number LIKE '%3'",
+    ],
+)
+def test_a_garbled_row_hides_no_other_alteration(store: Store, garbled: str) -> None:
+    filled(store)
+    PartTemplates(store).keep(UPLOAD, "good.png", "PCB-7", "", "A. Kern")
+    tamper(store, CHANGES["the answer"][0], garbled)
+    found = texts(verify(store))
+    assert len(found) == 2 and CHANGES["the answer"][1] in "".join(found)
+
+
 # --- golden parts and changes of models -----------------------------------------------------------------
 
 GOLDEN_CHANGES = {
@@ -547,6 +562,12 @@ def run(store: Store, *arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def test_a_folder_without_a_history_is_no_history_that_is_in_order(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["verify", "--instance", str(tmp_path)])
+    assert done.exit_code == 1 and "There is no history in" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_command_says_yes_or_names_what_is_wrong(store: Store) -> None:
     record = filled(store)[2]
     code, said = run(store)
@@ -569,3 +590,26 @@ def test_progress_is_told_to_the_end(store: Store) -> None:
     note: Callable[[str, int, int], None] = lambda *step: told.append(step)  # noqa: E731
     verify(store, progress=note)
     assert ("records", 7, 7) in told and told[-1] == ("files", 3, 3)
+
+
+@pytest.mark.parametrize(
+    "garbled",
+    [
+        "UPDATE template_changes SET part_number = x'00ff'",
+        "UPDATE reviews SET rationale = x'00ff' WHERE id = 1",
+        "UPDATE numbers SET last = 'x'",
+    ],
+)
+def test_a_row_of_bytes_hides_no_other_alteration(store: Store, garbled: str) -> None:
+    filled(store)
+    PartTemplates(store).keep(UPLOAD, "good.png", "PCB-7", "", "A. Kern")
+    tamper(store, CHANGES["the answer"][0], garbled)
+    assert CHANGES["the answer"][1] in "".join(texts(verify(store)))
+
+
+@pytest.mark.parametrize("garbled", ["x", "[]", "{}"])
+def test_a_garbled_list_of_pictures_hides_no_altered_file(store: Store, garbled: str) -> None:
+    record = filled(store)[0]
+    (store.folder / record.id / "original.png").write_bytes(b"another")
+    tamper(store, f"UPDATE inspections SET pictures = '{garbled}' WHERE id = '{record.id}'")
+    assert not verify(store).ok

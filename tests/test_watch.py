@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from template_parts import COMPARING, board
 from web_client import close, cracked, encoded, settings_in, surface, tiny_app
 
 from flawsight.cli import main
@@ -26,6 +27,8 @@ from flawsight.errors import RecordError, SettingsError
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.tiny import TinyEngine
 from flawsight.records import Record
+from flawsight.records.catalogue import moment
+from flawsight.records.retention import Retention, Rule
 from flawsight.records.search import Filter, History
 from flawsight.settings import PROJECT_ROOT
 from flawsight.web.service import Service
@@ -180,6 +183,22 @@ def test_a_line_of_the_list_that_a_crash_cut_off_does_no_harm(
         assert it.wait_for(1)[0]["repeated"]
 
 
+def test_the_list_outlasts_a_start_while_the_folder_is_not_mounted(
+    parts: Path, service: Service, tmp_path: Path
+) -> None:
+    (parts / "good.png").write_bytes(GOOD)
+    with watching(parts, service) as it:
+        it.wait_for(1)
+    assert Retention(service.store).apply(Rule(0), "Ada", moment(2**52)).inspections == 1
+    (parts / "good.png").rename(tmp_path / "good.png")
+    with watching(parts, service):
+        pass
+    (tmp_path / "good.png").rename(parts / "good.png")
+    (parts / "new.png").write_bytes(BAD)
+    with watching(parts, service) as it:
+        assert [line["image"]["name"] for line in it.wait_for(1)] == ["new.png"]
+
+
 def test_what_was_changed_is_inspected_again(parts: Path, service: Service) -> None:
     (parts / "part.png").write_bytes(GOOD)
     with watching(parts, service) as it:
@@ -199,6 +218,19 @@ def test_the_context_comes_from_options_and_subfolders(parts: Path, service: Ser
     contexts = {record.data["image"]["name"]: record.data["context"] for record in filed(service)}
     assert contexts["part.png"] == {"lot": "L-8", "station": "S2", "part_number": "4711"}
     assert contexts["plain.png"] == {"lot": "L-1", "station": "S2"}
+
+
+def test_a_name_that_the_system_cannot_spell_is_filed_as_far_as_it_can_be_shown(
+    parts: Path, service: Service, tmp_path: Path
+) -> None:
+    Path(os.fsdecode(os.fsencode(parts) + b"/bad\xff.png")).write_bytes(BAD)
+    with watching(parts, service) as it:
+        [line] = it.wait_for(1)
+    assert line["image"]["name"] == "bad\N{REPLACEMENT CHARACTER}.png"
+    app = tiny_app(tmp_path)
+    for address in ("/", "/history", f"/inspections/{line['id']}", f"/inspections/{line['id']}/report.pdf"):
+        assert app.test_client().get(address).status_code == 200, address
+    close(app)
 
 
 def test_an_unknown_field_for_subfolders_is_refused() -> None:
@@ -237,6 +269,27 @@ def test_a_fault_that_is_not_the_pictures_is_waited_out(
     with watching(parts, service) as it:
         assert it.wait_for(1)[0]["verdict"] == "reject"
     assert capsys.readouterr().err == "Error: The disk is full. Free some space.\n"
+
+
+def test_a_lost_template_stops_its_own_parts_alone_until_it_is_back(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("flawsight.cli.watch.RETRY_S", 0.1)
+    service = Service(settings_in(tmp_path), Inspector(TinyEngine(COMPARING)))
+    templates, shown = service.fleet.templates, encoded(board())
+    picture = templates.picture(templates.keep(shown, "good.png", "P1", "", "A. Kern").id)
+    picture.unlink()
+    for number in ("P1", "P2", "P3"):
+        (parts / number).mkdir()
+        (parts / number / "part.png").write_bytes(encoded(board(seed=ord(number[1]))))
+    with watching(parts, service, levels=levels("part")) as it:
+        it.wait_for(2)
+        picture.write_bytes(shown)
+        lines = it.wait_for(3)
+    service.store.close()
+    assert [line["context"]["part_number"] for line in lines] == ["P2", "P3", "P1"]
+    assert lines[2]["method"]["template"]["name"] == "good.png"
+    assert "The template good.png of this part is gone or was altered." in capsys.readouterr().err
 
 
 def test_the_command_stops_cleanly_and_the_history_page_shows_what_it_filed(

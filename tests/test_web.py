@@ -264,6 +264,31 @@ def test_a_wrong_id_is_a_friendly_404(client: FlaskClient, rest: str) -> None:
     assert "no such inspection" in response.text
 
 
+def test_an_address_beyond_what_can_be_is_no_fault_of_ours(client: FlaskClient) -> None:
+    far, huge = "9" * 20, "1" * 5000
+    expected = {
+        "/history?to=9999-12-31": 400,
+        "/history?from=0001-01-01": 400,
+        f"/history?after=1_{far}": 400,
+        "/history?q=&endpoint=x": 200,
+        "/history?q=&_external=1&_scheme=javascript": 200,
+        "/lots?q=&endpoint=x": 200,
+        "/trust/agreement?to=9999-12-31": 400,
+        "/trust/agreement?to=0001-01-05": 400,
+        f"/trust/drift?n={huge}": 400,
+        "/api/v1/inspections?to=9999-12-31": 400,
+        f"/api/v1/inspections?after=1_{far}": 400,
+        "/api/v1/trust/agreement?to=9999-12-31": 400,
+        f"/api/v1/trust/drift?n={huge}": 400,
+        f"/users/{far}": 404,
+        f"/templates/{far}/picture": 404,
+        f"/trust/golden/parts/{far}/picture": 404,
+        f"/trust/golden/photos/{far}/picture": 404,
+    }
+    found = {address: client.get(address, follow_redirects=True).status_code for address in expected}
+    assert found == expected
+
+
 @pytest.mark.parametrize("kind", ["upload", "upload.bin", "..%2f..%2fflawsight.db", "nothing"])
 def test_no_other_file_of_an_inspection_is_served(app: Flask, kind: str) -> None:
     assert app.test_client().get(f"{filed(app, 'reject')}/pictures/{kind}").status_code == 404

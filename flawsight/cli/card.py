@@ -10,6 +10,7 @@ import click
 from flawsight.atomic import write_text
 from flawsight.errors import FlawsightError
 from flawsight.learning.card import model_card
+from flawsight.learning.presets import DEFAULT
 from flawsight.settings import PROJECT_ROOT
 
 
@@ -27,8 +28,18 @@ from flawsight.settings import PROJECT_ROOT
     help="Where the card is written; by default MODEL_CARD.md of the project.",
 )
 def card(results: Path, out: Path) -> None:
-    """Write the model card with the figures of a training run."""
+    """Write the model card of the unified model with the figures of a training run."""
     if not results.is_file():
         raise FlawsightError(f"There are no results at {results}. Make them with `python training.py`.")
-    write_text(out, model_card(json.loads(results.read_text(encoding="utf-8"))))
+    try:
+        found = json.loads(results.read_text(encoding="utf-8"))
+        preset = found["config"]["preset"]
+    except (ValueError, TypeError, KeyError):
+        raise FlawsightError(f"{results} holds no results of a training. Name a results_*.json.") from None
+    if preset != DEFAULT:
+        raise FlawsightError(
+            f"The card tells of the data and limits of the {DEFAULT} model; {results.name} is of {preset}. "
+            "Write one for it by hand: `python -m flawsight show` prints its figures."
+        )
+    write_text(out, model_card(found))
     click.echo(f"Wrote {out.name}.")

@@ -98,7 +98,7 @@ def generate_images(out: Path, per_class: int, seed: int) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 @_seed
 def draw_samples(out: Path, seed: int) -> None:
-    """Draw the dozen sample pictures of the start page into OUT."""
+    """Draw the sample pictures of the start page into OUT."""
     from flawsight.data.generate import write_samples
 
     write_samples(out, seed)
@@ -121,11 +121,11 @@ def export_corrections(out: Path, instance: Path | None, confirmed: bool) -> Non
     from flawsight.records.reviews import Reviews
     from flawsight.settings import load_settings
 
-    with closing(Store(load_settings(instance=instance).instance)) as store:
+    with closing(Store(load_settings(instance=instance).instance, make=False)) as store:
         count = write_folder(Reviews(store), out, only_corrected=not confirmed)
     if not count:
         raise DataError("Nobody has corrected an inspection yet. Review some in the app, then try again.")
-    click.echo(f"{count} {'image' if count == 1 else 'images'} with what people said are in {out}.")
+    click.echo(f"In {out}: {count} {'image' if count == 1 else 'images'} with what people said.")
 
 
 def _audit(folders: Sequence[Path], seed: int, skip_unreadable: bool) -> Audit:

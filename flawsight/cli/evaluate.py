@@ -15,7 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from flawsight.atomic import write_text
-from flawsight.cli.division import divide_again
+from flawsight.cli.division import divide_again, preset_option
 from flawsight.data.samples import IMAGE_SUFFIXES
 from flawsight.errors import DataError
 from flawsight.imaging import read_image
@@ -82,6 +82,7 @@ _console = Console(stderr=True)
     multiple=True,
     help="Folder with pictures of other things, which ought to be answered unknown; may be repeated.",
 )
+@preset_option
 @click.option("--skip-unreadable", is_flag=True, help="Leave out files that cannot be decoded.")
 @click.option(
     "--escape-cost", type=float, default=Costs.escape, show_default=True, help="For the cost curve."
@@ -98,6 +99,7 @@ def evaluate(
     json_file: Path | None,
     chart_folder: Path | None,
     foreign: tuple[Path, ...],
+    preset: str | None,
     skip_unreadable: bool,
     escape_cost: float,
     overkill_cost: float,
@@ -110,7 +112,7 @@ def evaluate(
     """
     inspector = Inspector(load_engine(model or load_settings().model))
     meta = inspector.metadata
-    manifest = divide_again(data, meta, seed, skip_unreadable)
+    manifest = divide_again(data, meta, seed, skip_unreadable, preset)
     others = {folder.name: _pictures(folder) for folder in foreign}
     same = manifest.sha256 == meta.manifest_sha256
     samples = manifest.split(split)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from flawsight.atomic import replacing
-from flawsight.cli.division import divide_again
+from flawsight.cli.division import divide_again, preset_option
 from flawsight.data.samples import Sample
 from flawsight.errors import ModelError
 from flawsight.inspection.engines import Engine, load_engine
@@ -46,7 +46,10 @@ _file = click.Path(path_type=Path, dir_okay=False)
     "--max-flips", type=click.IntRange(min=0), default=0, show_default=True,
     help="Keep the result if at most so many images of the test split get another verdict or class.",
 )  # fmt: skip
-def export(model: Path, out: Path | None, precision: str, data: tuple[Path, ...], max_flips: int) -> None:
+@preset_option
+def export(
+    model: Path, out: Path | None, precision: str, data: tuple[Path, ...], max_flips: int, preset: str | None
+) -> None:
     """Write MODEL (.pth or .onnx) in another form and certify that it answers like MODEL.
 
     The certificate is printed and stored in the file. With --data it is taken on the test split; without,
@@ -55,7 +58,7 @@ def export(model: Path, out: Path | None, precision: str, data: tuple[Path, ...]
     target = out or model.with_suffix(".onnx" if precision == "fp32" else f".{precision}.onnx")
     _check(model, target, precision, data)
     reference = load_engine(model)
-    train, test = _division(data, reference.metadata) if data else ([], [])
+    train, test = _division(data, reference.metadata, preset) if data else ([], [])
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         graph = _graph(model, reference, Path(folder), precision, train)
@@ -82,9 +85,11 @@ def _check(model: Path, target: Path, precision: str, data: Sequence[Path]) -> N
         raise ModelError("8-bit numbers are fitted to training images; name their folder with --data.")
 
 
-def _division(data: tuple[Path, ...], metadata: ModelMetadata) -> tuple[list[Sample], list[Sample]]:
+def _division(
+    data: tuple[Path, ...], metadata: ModelMetadata, preset: str | None
+) -> tuple[list[Sample], list[Sample]]:
     """The training and the test split, divided as for training."""
-    manifest = divide_again(data, metadata)
+    manifest = divide_again(data, metadata, preset=preset)
     return manifest.split("train"), manifest.split("test")
 
 

@@ -212,7 +212,7 @@ def train(ctx: click.Context, /, **options: Any) -> None:
     left = left_files(config)
     click.echo(f"Model:   {model} and {model.with_suffix('.pth')}")
     click.echo(f"Results: {left.results}, {left.explanations} and the charts in {left.charts}")
-    shipped = Path(config.preset).stem == DEFAULT
+    shipped = Path(config.preset).stem == DEFAULT and model.resolve().parent == Path.cwd()
     click.echo("Serve it with: python app.py" + ("" if shipped else f" --model {model}"))
 
 

@@ -40,7 +40,7 @@ def verify(instance: Path | None, quick: bool, kept: str | None, as_json: bool) 
     expect = parse_head(kept) if kept else None
     console = Console(stderr=True)
     with (
-        closing(Store(load_settings(instance=instance).instance)) as store,
+        closing(Store(load_settings(instance=instance).instance, make=False)) as store,
         Progress(console=console, transient=True) if console.is_terminal else nullcontext() as bar,
     ):
         tasks: dict[str, TaskID] = {}

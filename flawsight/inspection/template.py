@@ -23,6 +23,7 @@ from flawsight.inspection.engines import Float
 from flawsight.inspection.result import Box
 from flawsight.metadata import ModelMetadata
 from flawsight.preprocessing import Placement
+from flawsight.taxonomy import describe
 
 CLEAR = 3.0  # pixels of thickness from which a difference is looked at by a person
 INLAND = 4.0  # pixels from any edge of the template, from which the same
@@ -104,6 +105,12 @@ class Rule:
         often = np.array([self.brighter.get(name, 0.5) for name in classes], np.float32)
         weighed = place.kinds * (often if place.difference.brighter else 1 - often)
         return np.asarray(weighed / weighed.sum(), np.float32)
+
+
+def learned(metadata: ModelMetadata, class_id: str) -> bool:
+    """Whether the model learned to compare parts of the family that a class belongs to."""
+    families = {describe(name).dataset for name in metadata.decision.template.get("brighter", {})}
+    return not families or describe(class_id).dataset in families  # earlier rules do not say
 
 
 @dataclass(frozen=True)

@@ -297,8 +297,11 @@ def load_weights(net: CamNet, path: Path) -> None:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"Weights file {path} does not exist. Check --weights.") from None
-    except Exception as error:  # torch raises many kinds for a file that is not its own
-        raise ModelError(f"{path} cannot be read as torch weights ({error}).") from None
+    except Exception as error:  # torch raises many kinds for a file that is not its own, and gives odd advice
+        kind = type(error).__name__
+        raise ModelError(
+            f"{path} cannot be read as torch weights ({kind}). Copy it again, or name another file."
+        ) from None
     if not isinstance(content, dict):
         raise ModelError(f"{path} holds a {type(content).__name__}, no weights. Name another file.")
     state = {name.removeprefix("net."): value for name, value in content.get("state_dict", content).items()}

@@ -22,7 +22,7 @@ _ROWS = {
     "auroc": "defect against good, AUROC",
     "escape_rate": "escapes (defective, accepted)",
     "overkill_rate": "overkill (good, rejected)",
-    "review_share": "sent to review",
+    "review_share": "left to a person (review or unknown)",
     "overkill_at_zero_escapes": "overkill at zero escapes",
     "ece": "ECE",
     "brier": "Brier score",
@@ -95,8 +95,11 @@ def training_command(config: dict[str, Any]) -> str:
 
 
 def _flags(settings: dict[str, Any]) -> list[str]:
-    names = {key: f"--{key.replace('_', '-')}" for key in settings}
-    return [name if settings[key] is True else f"{name} {settings[key]}" for key, name in names.items()]
+    found = []
+    for key, value in settings.items():
+        name = key.replace("_", "-")
+        found.append(f"--{'' if value else 'no-'}{name}" if isinstance(value, bool) else f"--{name} {value}")
+    return found
 
 
 def _unknown(found: dict[str, Any]) -> str:

@@ -221,7 +221,7 @@ def _decisions(answers: Answers, truth: NDArray[np.bool_], meta: ModelMetadata) 
     result: dict[str, Any] = {
         "escape_rate": _rate(int((truth & (verdicts == "accept")).sum()), defective),
         "overkill_rate": _rate(int((~truth & (verdicts == "reject")).sum()), good),
-        "review_share": _rate(int((verdicts == "review").sum()), len(verdicts)),
+        "review_share": _rate(int(np.isin(verdicts, ("review", UNKNOWN)).sum()), len(verdicts)),
         "unknown_share": _rate(int((verdicts == "unknown").sum()), len(verdicts)),
     }
     if defective and good:

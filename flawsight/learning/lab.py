@@ -249,6 +249,8 @@ def cross_validation(config: TrainConfig, costs: Costs, folds: int, ensemble: bo
     """Each part of what is not for testing validates once; the fold that validates best is marked."""
     if config.run_name == load_preset(config.preset).name:
         config = replace(config, run_name=f"{config.run_name}-folds")
+    if ensemble and (config.head or BACKBONES[config.backbone].head) != "linear":
+        raise FlawsightError("Only networks with a linear head join into an ensemble; choose --head linear.")
     title = f"{load_preset(config.preset).title}: {folds} folds"
     study = Study(config, costs, "folds", title, "fold", {config.backbone: {}}, folds=folds).run()
     if ensemble:

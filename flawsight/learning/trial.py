@@ -52,7 +52,7 @@ def run_trial(config: TrainConfig, costs: Costs, manifest: Manifest) -> dict[str
         noted: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if noted["settings"] != settings:
             raise FlawsightError(
-                f"{file.parent} holds a run with other settings or data. Choose another --name, or delete it."
+                f"{file.parent} holds a run with other settings or data. Choose another name, or delete it."
             )
         return noted
     result = fit(replace(config, resume=True), manifest)

@@ -65,21 +65,22 @@ def tune(config: TrainConfig, trials: int, storage: str | None = None) -> tuple[
         watch = _Report(trial)
         name = f"{config.run_name}/trials/{trial.number:03}"
         short = max(1, config.epochs // SHORTER)
-        fit(replace(config, **suggest(trial), run_name=name, epochs=short), manifest, [watch])
+        fit(replace(config, **suggest(trial, config), run_name=name, epochs=short), manifest, [watch])
         return watch.best
 
     study.optimize(run, n_trials=trials)
-    chosen = replace(config, **suggest(study.best_trial))
+    chosen = replace(config, **suggest(study.best_trial, config))
     log.info("Best of %d trials: %s", len(study.trials), study.best_params)
     return chosen, study.best_value
 
 
-def suggest(trial: optuna.Trial | optuna.trial.FrozenTrial) -> dict[str, Any]:
-    """The settings that a trial tries."""
+def suggest(trial: optuna.Trial | optuna.trial.FrozenTrial, config: TrainConfig) -> dict[str, Any]:
+    """The settings that a trial tries; cells are weighed only where ``config`` teaches them."""
+    weight = {"map_loss": trial.suggest_float("map_loss", 0.5, 2.0)} if config.map_loss else {}
     return {
+        **weight,
         "learning_rate": trial.suggest_float("learning_rate", 2e-4, 4e-3, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 1e-3, 1e-1, log=True),
         "ema_decay": trial.suggest_categorical("ema_decay", (0.99, 0.995, 0.998)),
-        "map_loss": trial.suggest_float("map_loss", 0.5, 2.0),
         "warmup": trial.suggest_float("warmup", 0.02, 0.2),
     }

@@ -6,7 +6,7 @@ The limit is set on validation parts alone; foreign images are only used to meas
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -25,10 +25,12 @@ from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.operating import clopper_pearson
 from flawsight.inspection.strangeness import usual
 from flawsight.learning.calibrate import Reading, read_samples
+from flawsight.preprocessing import resize
 
 KNOWN_SHARE = 0.99  # of validation parts that must stay within the limit
 DIRECTIONS = 64  # in which the means of known parts may differ, and half as many for their fields
 PER_CLASS = 40  # training samples of a class that are enough to know it
+ENLARGED, LARGE = 4, 768  # each fourth drawn picture also with so many pixels on its shorter side
 FEWEST, FOREIGN = 20, 200  # drawn pictures that measure the detector, as many as there are parts
 
 
@@ -104,7 +106,8 @@ def measure_unknown(
 
     Args:
         known: distances of test parts.
-        foreign: more RGB pictures of other things, by kind; drawn ones, ``drawn KIND``, are always tried.
+        foreign: more RGB pictures of other things, by kind; drawn ones, ``drawn KIND``, are always tried, and
+            some of them enlarged as well.
     """
     if inspector.known_parts is None:
         return {}
@@ -112,7 +115,7 @@ def measure_unknown(
     count = min(FOREIGN, max(FEWEST, len(known)))
     drawn = (draw_foreign(np.random.default_rng([9, number])) for number in range(count))
     others = ((kind, picture) for kind, pictures in (foreign or {}).items() for picture in pictures)
-    named = ((f"drawn {kind}", picture) for kind, picture in drawn)
+    named = (one for number, picture in enumerate(drawn) for one in _sizes(number, *picture))
     far: dict[str, list[float]] = defaultdict(list)
     for kind, picture in chain(named, others):
         far[kind].append(inspector.inspect(picture, name=kind).method["distance"])
@@ -124,6 +127,15 @@ def measure_unknown(
         "known_called_unknown_interval": [round(v, 4) for v in clopper_pearson(disturbed, len(known))],
         "kinds": {kind: _against(known, distances, limit) for kind, distances in far.items()},
     }
+
+
+def _sizes(number: int, kind: str, picture: NDArray[np.uint8]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """A drawn picture, and of some also a large copy, which is looked at in other fields."""
+    yield f"drawn {kind}", picture
+    if number % ENLARGED == 0:
+        scale = LARGE / min(picture.shape[:2])
+        height, width = (round(side * scale) for side in picture.shape[:2])
+        yield "drawn enlarged", resize(picture, (height, width))
 
 
 def _against(known: Sequence[float], foreign: Sequence[float], limit: float) -> dict[str, Any]:

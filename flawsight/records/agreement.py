@@ -49,7 +49,7 @@ class Agreement:
         filed, answered: number of inspections by the model's verdict.
         confusion: number of parts by (a person's verdict, the model's).
         verdicts: kappa of accept against reject, where both said one of them.
-        classes: kappa of the class, on all answered parts.
+        classes: kappa of the class, on the answered parts that both took for one the model knows.
         missed: of the parts people reject, those the model accepted.
         refused: of the parts people accept, those the model rejected.
         corrected_missed: ``missed`` corrected for which parts were answered; ``None`` if that cannot be done.
@@ -121,6 +121,8 @@ def summarise(rows: Iterable[Counted], filed: Mapping[str, int]) -> Agreement:
     same, accepted, total = Counter[str](), Counter[str](), Counter[str]()
     for row in rows:
         confusion[row.said, row.verdict] += row.parts
+        if "unknown" in (row.said, row.verdict):  # what is no part for the model has no class
+            continue
         classes[row.said_class, row.class_id] += row.parts
         total[row.said_class] += row.parts
         same[row.said_class] += row.parts * (row.class_id == row.said_class)

@@ -18,6 +18,7 @@ from typing import Any
 
 from flawsight.i18n import marked
 from flawsight.records import sampling
+from flawsight.records.catalogue import folded
 from flawsight.records.sampling import Plan
 from flawsight.taxonomy import describe
 
@@ -238,6 +239,12 @@ class Assessment:
     parts: tuple[Part, ...]
     left_out: tuple[Look, ...] = field(default=())
     deleted: tuple[Taken, ...] = field(default=())
+
+    def astray(self, part_number: str) -> list[str]:
+        """The part numbers that parts carry instead of ``part_number``, the lot's; none where it has none."""
+        carried = {folded(look.part_number): look.part_number for part in self.parts for look in part.looks}
+        others = carried.keys() - {"", folded(part_number)} if part_number else ()
+        return sorted(carried[one] for one in others)
 
 
 def plans(size: int, level: str, limits: Mapping[str, str]) -> dict[str, Plan]:

@@ -22,6 +22,11 @@ def moment(at: int) -> datetime:
     return EPOCH + timedelta(microseconds=at)
 
 
+def folded(text: str) -> str:
+    """``text`` in small letters as the database compares it (NOCASE), which knows A to Z only."""
+    return "".join(sign.lower() if sign.isascii() else sign for sign in text)
+
+
 def certainty(verdict: str, defect_probability: float) -> float:
     """How sure the model is of good or bad: 0 for a part it does not know, else 0.5..1."""
     return 0.0 if verdict == "unknown" else max(defect_probability, 1 - defect_probability)

@@ -11,10 +11,13 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from flawsight.atomic import write_bytes, write_text
+from flawsight.errors import RecordError
 from flawsight.records.record import Record
 from flawsight.records.reviews import Review, Reviews
 
@@ -66,12 +69,18 @@ def _images(reviews: Reviews, only_corrected: bool) -> Iterator[tuple[str, bytes
 
 
 def _image(record: Record) -> tuple[bytes, str]:
-    upload = record.received()
-    for content in (upload, record.read("original")):
+    """The image and its suffix: as received if that can be read in training, else as it was filed."""
+    contents: list[bytes] = []
+    for read in (record.received, partial(record.read, "original")):
+        with suppress(RecordError):  # one of the two does
+            contents.append(read())
+    if not contents:
+        contents = [record.received()]  # and says what is wrong with it
+    for content in contents:
         for magic, suffix in _SUFFIXES.items():
             if content.startswith(magic):
                 return content, suffix
-    return content, ".png"
+    return contents[-1], ".png"
 
 
 def _folder(class_id: str) -> str:

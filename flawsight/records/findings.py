@@ -36,10 +36,12 @@ NAMES = {
     "review": marked("Answer"), "deletion": marked("Record of deletion"), "lot": marked("Entry of a lot"),
     "model": marked("Change of models"), "template": marked("Change of templates"),
 }  # fmt: skip
+NUMBERS = marked("Running number of the year")
 GOLDEN_PART = marked("Golden part")
 GOLDEN_CHECK = marked("Check of golden parts")
 ANSWER = marked("the answer of the model")
 UNREADABLE = marked("what was filed cannot be read")
+PICTURES = marked("the list of its pictures")
 OTHER = marked("it does not say what was filed")
 STATE = marked("state of review")
 FINAL = marked("answer that counts")

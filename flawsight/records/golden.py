@@ -300,6 +300,8 @@ class GoldenParts:
         when = f"{state.last.finished_at:%Y-%m-%d %H:%M} UTC"
         if state.last.kind == "override":
             return f"{when}, set aside by {state.last.by}: {state.last.result['rationale']}"
+        if wrong := sum(not one["passed"] for one in state.last.result["parts"]):
+            return f"{when}, {wrong} of {len(state.last.result['parts'])} golden parts came out wrong"
         return f"{when}, all {len(state.last.result['parts'])} golden parts came out right"
 
     def check(self, check_id: int, inspect: Callable[[bytes, str], Inspection]) -> Check:

@@ -150,7 +150,7 @@ class Lots:
         """End the inspection of a lot.
 
         A lot is accepted only as its plans say. It may be rejected against them, or withdrawn, which
-        needs a rationale.
+        needs a rationale; so does accepting it with parts of another number.
 
         Raises:
             NotFound: there is no such lot.
@@ -169,8 +169,15 @@ class Lots:
                     by=lot.closed.by,
                     state=lot.state,
                 )
-            figures = _assess(session, lot).figures
+            found = _assess(session, lot)
+            figures = found.figures
             _check_decision(decision, figures, rationale)
+            if decision == "accept" and not rationale and (others := found.astray(lot.terms.part_number)):
+                raise BadLot(
+                    "Some parts carry another part number: %(numbers)s. Say in the rationale why the lot is "
+                    "accepted all the same.",
+                    numbers=", ".join(others),
+                )
             last_review = session.scalar(select(func.max(ReviewRow.id))) or 0
             _note(
                 session, lot_id, by, "closed", decision, rationale,

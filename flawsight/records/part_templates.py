@@ -21,6 +21,7 @@ from flawsight.errors import FlawsightError, NotFound
 from flawsight.i18n import marked
 from flawsight.inspection.template import Template
 from flawsight.records import links
+from flawsight.records.catalogue import folded
 from flawsight.records.store import Store
 from flawsight.records.tables import TemplateChangeRow
 
@@ -35,6 +36,12 @@ class BadTemplate(FlawsightError):
 
     code = "bad_template"
     status = 400
+
+
+class DoubtfulTemplate(BadTemplate):
+    """A picture that the model takes for no good part that it can compare; a person may know better."""
+
+    code = "doubtful_template"
 
 
 class LostTemplate(FlawsightError):
@@ -186,11 +193,6 @@ class PartTemplates:
             session.flush()
             links.append(session, "template", row.id, links.template_content(row))
             return _change(row)
-
-
-def folded(text: str) -> str:
-    """``text`` in small letters as SQLite's NOCASE takes them, which knows A to Z only."""
-    return "".join(sign.lower() if sign.isascii() else sign for sign in text)
 
 
 def _holding(latest_first: list[PartTemplate]) -> list[PartTemplate]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, true, tuple_, update
+from sqlalchemy import ColumnElement, func, literal, select, true, tuple_, update
+from sqlalchemy.orm import Session
 
 from flawsight.errors import FlawsightError
 from flawsight.i18n import marked
 from flawsight.records import links
 from flawsight.records.record import Record
-from flawsight.records.search import Entry, entry_of
+from flawsight.records.search import Entry, Key, Page, entry_of
 from flawsight.records.store import Store
 from flawsight.records.tables import CatalogueRow, InspectionRow, ReviewRow
 from flawsight.taxonomy import describe
@@ -35,10 +36,18 @@ QUEUES: dict[str, ColumnElement[bool]] = {
     "undecided": CatalogueRow.undecided == true(),
     "all": CatalogueRow.review_state == "none",
 }
+UNKNOWN = "unknown"
 NAME_LENGTH = 80
 CLASS_LENGTH = 80
 RATIONALE_LENGTH = 2000
 MOST_BOXES = 200
+
+
+class Overtaken(FlawsightError):
+    """Somebody has answered since the person who answers now looked."""
+
+    code = "overtaken"
+    status = 409
 
 
 class BadReview(FlawsightError):
@@ -84,7 +93,7 @@ class Answer:
 
     Attributes:
         verdict: one of ``VERDICTS``.
-        class_id: the class as the person sees it.
+        class_id: the class as the person sees it; of no matter for a part that is none for the model.
         boxes: where; only on a rejected part.
         disposition: one of ``DISPOSITIONS``, or empty.
     """
@@ -124,14 +133,20 @@ class Reviews:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def add(self, inspection_id: str, answer: Answer) -> Review:
+    def add(self, inspection_id: str, answer: Answer, seen: int | None = None) -> Review:
         """File ``answer``.
 
+        Args:
+            seen: how many answers the person knew of, to notice that there are more.
+
         Raises:
+            Overtaken: there are more.
             NotFound: there is no such inspection.
             BadReview: the answer contradicts itself or the picture; the message says how.
         """
         record = self.store.get(inspection_id)
+        if answer.verdict == UNKNOWN:  # whatever class was named, it has none; the model's is the closest
+            answer = replace(answer, class_id=record.data["predicted_class"])
         check(answer, record)
         state = state_of(answer, record)
         row = ReviewRow(
@@ -146,6 +161,8 @@ class Reviews:
             rationale=answer.rationale,
         )
         with self.store.transaction("write", write=True) as session:
+            if seen is not None:
+                _refuse_if_overtaken(session, inspection_id, seen)
             session.add(row)
             session.flush()
             links.append(session, "review", row.id, links.review_content(row))
@@ -194,8 +211,20 @@ class Reviews:
         Args:
             kind: ``undecided``: only what the model left to a person; ``all``: also what it decided.
         """
+        return list(self.page(kind, limit).entries)
+
+    def page(self, kind: str, size: int = 50, *, after: Key | None = None, before: Key | None = None) -> Page:
+        """``size`` of that queue that come ``after`` a key, or those right ``before`` one."""
         with self.store.transaction("read") as session:
-            return [entry_of(row) for row in session.scalars(_waiting(kind).limit(limit))]
+            found = _waiting(kind, before or after, back=before is not None).limit(size)
+            rows = list(session.scalars(found))[:: -1 if before else 1]
+            if not rows:
+                return Page((), None, None)
+            first, last = _place(rows[0]), _place(rows[-1])
+            # Looked for: what lay before the key may have been answered since.
+            earlier = session.scalar(_waiting(kind, first, back=True).limit(1))
+            later = session.scalar(_waiting(kind, last).limit(1))
+        return Page(tuple(map(entry_of, rows)), first if earlier else None, last if later else None)
 
     def count_queue(self, kind: str = "undecided", limit: int = 10_000) -> int:
         """How many are in that queue; ``limit`` stands for that many or more."""
@@ -205,15 +234,12 @@ class Reviews:
 
     def neighbours(self, inspection_id: str, kind: str = "undecided") -> tuple[str | None, str | None]:
         """Ids of the inspections before and after this one in that queue."""
-        place = tuple_(CatalogueRow.certainty, CatalogueRow.at)
         with self.store.transaction("read") as session:
-            here = session.execute(
-                select(CatalogueRow.certainty, CatalogueRow.at).where(CatalogueRow.id == inspection_id)
-            ).one_or_none()
-            if here is None:
+            row = session.scalar(select(CatalogueRow).where(CatalogueRow.id == inspection_id))
+            if row is None:
                 return None, None
-            after = session.scalar(_waiting(kind).where(place > tuple_(*here)).limit(1))
-            before = session.scalar(_waiting(kind, back=True).where(place < tuple_(*here)).limit(1))
+            after = session.scalar(_waiting(kind, _place(row)).limit(1))
+            before = session.scalar(_waiting(kind, _place(row), back=True).limit(1))
         return before and before.id, after and after.id
 
     def walk(self, only_corrected: bool = True) -> Iterator[tuple[Record, Review]]:
@@ -306,7 +332,8 @@ def state_of(answer: Answer, record: Record) -> str:
     A model that was not certain has not said a verdict: deciding for it corrects nothing.
     """
     data = record.data
-    same = data["verdict"] in (answer.verdict, "review") and answer.class_id == data["predicted_class"]
+    same_class = answer.verdict == UNKNOWN or answer.class_id == data["predicted_class"]
+    same = data["verdict"] in (answer.verdict, "review") and same_class
     same_places = answer.verdict != "reject" or {_corners(box) for box in answer.boxes} == _found(record)
     return "confirmed" if same and same_places else "corrected"
 
@@ -320,10 +347,31 @@ def _found(record: Record) -> set[tuple[Any, ...]]:
     return {(box["x1"], box["y1"], box["x2"], box["y2"], box["class"]) for box in record.data["boxes"]}
 
 
-def _waiting(kind: str, back: bool = False) -> Any:
+def _refuse_if_overtaken(session: Session, inspection_id: str, seen: int) -> None:
+    of_it = select(ReviewRow).where(ReviewRow.inspection_id == inspection_id).order_by(ReviewRow.id)
+    answers = list(session.scalars(of_it))
+    if len(answers) > seen:
+        latest = answers[-1]
+        raise Overtaken(
+            "%(name)s has answered meanwhile. Look at that answer below; file again if yours is to count "
+            "instead.",
+            name=latest.reviewer,
+        )
+
+
+def _waiting(kind: str, key: Key | None = None, back: bool = False) -> Any:
+    """What waits, least certain first: all of it, or what lies behind ``key``; with ``back`` before it."""
     columns = (CatalogueRow.certainty, CatalogueRow.at)
-    in_order = [column.desc() if back else column.asc() for column in columns]
-    return select(CatalogueRow).where(QUEUES[kind]).order_by(*in_order)
+    found = select(CatalogueRow).where(QUEUES[kind])
+    if key is not None:
+        place, there = tuple_(*columns), tuple_(*map(literal, key))
+        found = found.where(place < there if back else place > there)
+    return found.order_by(*(column.desc() if back else column.asc() for column in columns))
+
+
+def _place(row: CatalogueRow) -> Key:
+    """Where ``row`` stands in the queue, also after it was answered."""
+    return row.certainty, row.at
 
 
 def _review(row: ReviewRow) -> Review:

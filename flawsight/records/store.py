@@ -76,15 +76,21 @@ class Store:
         instance: the folder; made if missing.
         orphan_age_s: leftovers of a crash are removed on opening, while other processes have the store open
             only those older than this many seconds.
+        make: whether to begin a history where there is none.
 
     Raises:
         RecordError: the folder or the database cannot be used; the message says why.
     """
 
-    def __init__(self, instance: Path, orphan_age_s: float = ORPHAN_AGE_S) -> None:
+    def __init__(self, instance: Path, orphan_age_s: float = ORPHAN_AGE_S, *, make: bool = True) -> None:
         self.instance = Path(instance).absolute()
         self.database = self.instance / "flawsight.db"
         self.folder = self.instance / "inspections"
+        if not make and not self.database.is_file():
+            raise RecordError(
+                "There is no history in %(instance)s. Name its folder with --instance or FLAWSIGHT_INSTANCE.",
+                instance=self.instance,
+            )
         with self._errors("open"):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._engine = _engine(self.database)

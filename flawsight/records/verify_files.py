@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import String, select, type_coerce
 
 from flawsight.records.as_stored import CHUNK, moment, named, raw
-from flawsight.records.findings import NAMES, Finding
+from flawsight.records.findings import NAMES, PICTURES, Finding
 from flawsight.records.links import Head
 from flawsight.records.part_templates import PartTemplates
 from flawsight.records.record import seal
@@ -60,8 +60,12 @@ def _file_chunk(store: Store, after: int, last: Head) -> Sequence[Any]:
 
 
 def _check_files(store: Store, row: Any) -> tuple[int, list[Finding]]:
+    what = named(row.number)
     try:
-        names = {UPLOAD_NAME: UPLOAD, **json.loads(row.pictures)}
+        names = _listed(row.pictures)
+    except (ValueError, TypeError, AttributeError):
+        return 0, [Finding("altered", row.seq, {**what, "how": PICTURES})]
+    try:
         expected = json.loads(row.content).get("files")
         hashes = {name: _file_hash(store.folder / row.id / file) for name, file in names.items()}
         data, created_at = json.loads(row.data), moment(row.created_at)
@@ -69,7 +73,7 @@ def _check_files(store: Store, row: Any) -> tuple[int, list[Finding]]:
         return 0, []  # the row was named as altered already
     if not (store.folder / row.id).is_dir() and not _still_filed(store, row.id):
         return 0, []  # removed by a rule while this was running
-    what, count = named(row.number), sum(value is not None for value in hashes.values())
+    count = sum(value is not None for value in hashes.values())
     missing = [name for name in expected or names if hashes.get(name) is None]
     findings = [Finding("file_missing", row.seq, {**what, "how": name}) for name in missing]
     if expected is not None:
@@ -86,6 +90,18 @@ def _check_files(store: Store, row: Any) -> tuple[int, list[Finding]]:
         if seal(data, row.number, created_at, kept) != row.record_sha256:
             findings.append(Finding("files_altered", row.seq, what))
     return count, findings
+
+
+def _listed(pictures: str) -> dict[str, str]:
+    """Name to file of what an inspection has, by its row.
+
+    Raises:
+        ValueError, TypeError, AttributeError: somebody wrote into the row what is no such list.
+    """
+    listed = json.loads(pictures)
+    if not all(isinstance(file, str) and "/" not in file for file in listed.values()):
+        raise TypeError
+    return {UPLOAD_NAME: UPLOAD, **listed}
 
 
 def _file_hash(path: Path) -> str | None:

@@ -16,12 +16,14 @@ from flawsight.i18n import gettext as _
 from flawsight.i18n import language
 from flawsight.records.links import Head
 from flawsight.reporting import style
-from flawsight.reporting.style import CONTENT_HEIGHT, CONTENT_WIDTH, paragraph
+from flawsight.reporting.style import CONTENT_HEIGHT, CONTENT_WIDTH, paragraph, safe
 
 # Plain binary streams: spelling them out in ASCII85 costs more time than all the rest, and a quarter of size.
 rl_config.useA85 = 0
 
 ALL_SIDES = ("TOPPADDING", "BOTTOMPADDING", "LEFTPADDING", "RIGHTPADDING")
+TEXT_SHOWN = 700  # characters of what a person wrote; the history keeps all
+LINES_SHOWN = 12  # more are written one behind the other: a column of numbers would fill the page
 Cell: TypeAlias = Flowable | list[Flowable] | str
 
 
@@ -53,6 +55,15 @@ def table(
 def heading(text: str) -> Table:
     look = [("LINEBELOW", (0, 0), (-1, -1), 0.6, style.RULE), ("BOTTOMPADDING", (0, 0), (-1, -1), 2)]
     return table([[paragraph(text, style.HEADING)]], [1.0], look)
+
+
+def written(text: str) -> str:
+    """What a person wrote, for a Paragraph."""
+    if len(text) > TEXT_SHOWN:
+        text = text[:TEXT_SHOWN].rsplit(" ", 1)[0] + " … " + _("(the history has all of it)")
+    lines = text.splitlines()
+    between = " / " if len(lines) > LINES_SHOWN else "<br/>"
+    return between.join(safe(line, TEXT_SHOWN + 40) for line in lines)
 
 
 def moment(at: datetime) -> str:

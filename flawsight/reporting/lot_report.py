@@ -42,6 +42,7 @@ from flawsight.reporting.layout import (
     moment,
     print_pages,
     table,
+    written,
 )
 from flawsight.reporting.lot_method import method_blocks
 from flawsight.reporting.lot_parts import defect_title, part_pictures, part_table
@@ -54,8 +55,6 @@ COLUMNS = 5
 PICTURE_HEIGHT = 24 * mm
 MAX_BARS = 8
 WORD_MARGIN = 6.0  # points beside the word of the banner
-TEXT_SHOWN = 700  # characters; the history keeps all
-LINES_SHOWN = 12  # more are written one behind the other: a column of numbers would fill the page
 STATE_COLOURS = {"accepted": "accept", "rejected": "reject", "open": "review", "withdrawn": "unknown"}
 STANDARD = marked("ISO 2859-1 (ANSI/ASQ Z1.4), single sampling, normal inspection")
 
@@ -74,7 +73,7 @@ def build_lot_report(
     story: list[Flowable] = [
         header(_("Lot report"), lot.report_number, lot),
         Spacer(1, 3 * mm), facts(lot), Spacer(1, GAP),
-        _verdict(lot, assessment.figures), Spacer(1, GAP),
+        _verdict(lot, assessment), Spacer(1, GAP),
         heading(_("Sampling plan and result")), Spacer(1, 1 * mm), *_plan(lot, assessment.figures),
         Spacer(1, GAP),
         *_defects(assessment.figures),
@@ -183,19 +182,10 @@ def signature(event: Event | None, line: float) -> Table:
     )
 
 
-def written(text: str) -> str:
-    """What a person wrote, for a Paragraph."""
-    if len(text) > TEXT_SHOWN:
-        text = text[:TEXT_SHOWN].rsplit(" ", 1)[0] + " … " + _("(the history has all of it)")
-    lines = text.splitlines()
-    between = " / " if len(lines) > LINES_SHOWN else "<br/>"
-    return between.join(safe(line, TEXT_SHOWN + 40) for line in lines)
-
-
 # --- the lot report ---------------------------------------------------------------------------------
 
 
-def _verdict(lot: Lot, figures: Figures) -> Table:
+def _verdict(lot: Lot, assessment: Assessment) -> Table:
     state = _(STATES[lot.state]).upper()
     size = fitting_size(state, style.TITLE.fontName, 15, 0.28 * CONTENT_WIDTH - 2 * WORD_MARGIN)
     word = ParagraphStyle("word", parent=style.TITLE, textColor=white, alignment=TA_CENTER, fontSize=size)
@@ -210,12 +200,13 @@ def _verdict(lot: Lot, figures: Figures) -> Table:
         ("LEFTPADDING", (1, 0), (1, 0), 10),
         ("RIGHTPADDING", (1, 0), (1, 0), 8),
     ]
-    said = [paragraph(text) for text in _said(lot, figures)]
+    said = [paragraph(text) for text in _said(lot, assessment)]
     return table([[paragraph(state, word), said]], [0.28, 0.72], look)
 
 
-def _said(lot: Lot, figures: Figures) -> list[str]:
+def _said(lot: Lot, assessment: Assessment) -> list[str]:
     """The decision and what it rests on, in sentences."""
+    figures = assessment.figures
     undecided = figures.parts - figures.good - figures.nonconforming
     said = [
         _(
@@ -229,6 +220,9 @@ def _said(lot: Lot, figures: Figures) -> list[str]:
             undecided=number(undecided),
         )
     ]
+    if others := assessment.astray(lot.terms.part_number):
+        numbers = safe(", ".join(others), 300)
+        said.append(_("Some parts carry another part number: %(numbers)s.", numbers=numbers))
     if lot.closed is None:
         said.append(_("The lot is still open: these are interim figures."))
     elif lot.closed.decision != figures.decision:

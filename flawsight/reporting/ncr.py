@@ -18,7 +18,7 @@ from flawsight.records.lot import Lot
 from flawsight.records.record import Record
 from flawsight.reporting import style
 from flawsight.reporting.drawings import ruled_blank
-from flawsight.reporting.layout import Cell, heading, moment, table
+from flawsight.reporting.layout import Cell, heading, moment, table, written
 from flawsight.reporting.lot_parts import defect_title, part_pictures, part_table
 from flawsight.reporting.lot_report import (
     GAP,
@@ -28,7 +28,6 @@ from flawsight.reporting.lot_report import (
     header,
     print_lot,
     violated,
-    written,
 )
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe
 from flawsight.reporting.words import deleted_words

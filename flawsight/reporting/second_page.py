@@ -11,8 +11,7 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, Spacer, Table
 
 from flawsight.i18n import gettext as _
-from flawsight.i18n import ngettext, percent
-from flawsight.i18n import number as written
+from flawsight.i18n import ngettext, number, percent
 from flawsight.inspection.words import identifies, reason_of, template_of
 from flawsight.records.record import Record
 from flawsight.records.reviews import DISPOSITIONS as DISPOSITION_LABELS
@@ -25,7 +24,7 @@ from flawsight.reporting.drawings import (
     tick_boxes,
 )
 from flawsight.reporting.finding import Mark, finding, marks
-from flawsight.reporting.layout import Cell, heading, moment, table
+from flawsight.reporting.layout import Cell, heading, moment, table, written
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe, shown
 from flawsight.reporting.words import (
     NOT_RECORDED,
@@ -45,7 +44,6 @@ from flawsight.taxonomy import describe
 MAX_BOX_ROWS = 12
 TOP_CLASSES = 5
 GAP = 5 * mm
-RATIONALE_SHOWN = 700  # characters; the page has no room for more, the history keeps all
 
 
 def second_page(record: Record, review: Review | None) -> list[Flowable]:
@@ -176,7 +174,7 @@ def _how_sure_of_the_name(data: Mapping[str, Any], width: float) -> tuple[str, F
 
 def _points(probability: float, limit: float) -> str:
     """How far a probability lies from a limit."""
-    far = written(100 * abs(probability - limit), 1)
+    far = number(100 * abs(probability - limit), 1)
     if probability < limit:
         return _("%(far)s points below", far=far)
     return _("%(far)s points above", far=far)
@@ -266,7 +264,7 @@ def _disposition(data: Mapping[str, Any], review: Review | None) -> Table:
             ticked = labels[review.state != "confirmed"]
         name, date = paragraph(safe(review.reviewer, 48)), paragraph(moment(review.created_at))
         if review.rationale:
-            rationale = [paragraph(safe(_shortened(review.rationale), len(review.rationale)))]
+            rationale = [paragraph(written(review.rationale))]
         decided = [paragraph(_decided(data, review)), Spacer(1, 2 * mm)]
     sign = table(
         [
@@ -301,19 +299,14 @@ def _disposition(data: Mapping[str, Any], review: Review | None) -> Table:
     return table([[content]], [1.0], look)
 
 
-def _shortened(rationale: str) -> str:
-    if len(rationale) <= RATIONALE_SHOWN:
-        return rationale
-    return rationale[:RATIONALE_SHOWN].rsplit(" ", 1)[0] + " … " + _("(the history has all of it)")
-
-
 def _decided(data: Mapping[str, Any], review: Review) -> str:
     """What the person decided, and whether that is what the model said."""
-    unknown = review.verdict == "unknown"
-    verdict = _("NOT A PART FOR THIS MODEL") if unknown else safe(verdict_word(data, review.verdict), 40)
+    told = told_words(data, review)
+    if review.verdict == "unknown":
+        return _("<b>Reviewed: %(verdict)s</b> (%(told)s)", verdict=_("NOT A PART FOR THIS MODEL"), told=told)
     return _(
         "<b>Reviewed: %(verdict)s</b>, %(title)s (%(told)s)",
-        verdict=verdict,
+        verdict=safe(verdict_word(data, review.verdict), 40),
         title=safe(describe(review.class_id).title, 60),
-        told=told_words(data, review),
+        told=told,
     )

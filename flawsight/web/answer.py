@@ -9,6 +9,7 @@ from flask import Response, jsonify, request, url_for
 from flawsight.errors import EmptyUpload
 from flawsight.records import Record
 from flawsight.records.reviews import Review
+from flawsight.web.view import summary
 
 NAME_LENGTH = 200  # characters of a client's file name that are kept
 
@@ -32,8 +33,12 @@ def display_name(name: str) -> str:
 
 
 def to_json(record: Record, review: Review | None = None) -> Response:
-    """The inspection as filed, with its number, time and links, and the answer of a person that counts."""
-    return jsonify({**describe(record), "review": review.to_dict() if review else None})
+    """The inspection as filed, with its number, time and links, and the answer of a person that counts.
+
+    The headline is what pages say of the model's verdict, in the language of whoever asks.
+    """
+    headline = summary(record).headline
+    return jsonify({**describe(record), "headline": headline, "review": review.to_dict() if review else None})
 
 
 def describe(record: Record) -> dict[str, Any]:

@@ -38,11 +38,18 @@ def json_object() -> dict[str, Any]:
         value = None
     if not isinstance(value, dict):
         raise BadBody("Send a JSON object, with the header Content-Type: application/json.")
-    try:  # JSON can spell half a sign of two halves, which no page could ever show again
+    if not is_whole(value):
+        raise BadBody("A text holds half of a sign, as of an emoji that was cut. Send it whole.")
+    return value
+
+
+def is_whole(value: Any) -> bool:
+    """Whether no text in ``value`` holds half a sign: JSON can spell one, and no page could ever show it."""
+    try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise BadBody("A text holds half of a sign, as of an emoji that was cut. Send it whole.") from None
-    return value
+        return False
+    return True
 
 
 def known_only(args: Mapping[str, str], *names: str) -> None:

@@ -91,8 +91,8 @@ class Gate:
         if not (self._without_accounts or self._token or accounts.any()):
             raise SettingsError(
                 "Other computers could reach this server (%(host)s) and use it without signing in. "
-                "Add a user first with `python -m flawsight users add NAME`, or set "
-                "FLAWSIGHT_PASSWORD. To let everybody in all the same, start with --insecure.",
+                "Add a user first with `python -m flawsight users add NAME`, or set FLAWSIGHT_PASSWORD, or "
+                "FLAWSIGHT_TOKEN for programs alone. To let everybody in all the same: --insecure.",
                 host=settings.host,
             )
 

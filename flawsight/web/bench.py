@@ -15,13 +15,15 @@ from werkzeug.wrappers import Response
 from flawsight.errors import FlawsightError
 from flawsight.i18n import gettext as _
 from flawsight.i18n import marked
+from flawsight.records.catalogue import folded
 from flawsight.records.lot import STATES, LotFilter
 from flawsight.records.lots import Lots
 from flawsight.records.record import CONTEXT
 from flawsight.web.auth import current_user
 from flawsight.web.products import choices
 from flawsight.web.service import service
-from flawsight.web.view import class_titles, spoken_time
+from flawsight.web.trust_view import locked_text
+from flawsight.web.view import spoken_time
 
 COOKIE = "flawsight_bench"
 KEPT_S = 365 * 24 * 3600
@@ -66,9 +68,13 @@ def leave_lot() -> Response:
 def camera() -> str:
     it = service()
     problem = it.model_problem()
-    titles = {} if problem else class_titles(*it.fleet.metadata())
+    asked = it.golden.schedule and not problem
     return render_template(
-        "camera.html", model_problem=problem, titles=titles, **context_form(), products=choices()
+        "camera.html",
+        model_problem=problem,
+        locked=locked_text(it.golden.state(it.fingerprint())) if asked else "",
+        **context_form(),
+        products=choices(),
     )
 
 
@@ -128,7 +134,7 @@ def clean(values: Mapping[str, object]) -> dict[str, str]:
 
 def _printable(values: Mapping[str, object]) -> dict[str, str]:
     found = {
-        key: "".join(sign for sign in str(values.get(key, "")) if sign.isprintable()).strip()
+        key: "".join(sign for sign in str(values.get(key) or "") if sign.isprintable()).strip()
         for key in CONTEXT
     }
     return {key: value for key, value in found.items() if value}
@@ -158,9 +164,9 @@ def _named_lot(context: Mapping[str, str]) -> dict[str, object]:
     closed = lot.closed if lot else None
     # Where nobody ever opened a lot, its number is a text like any other.
     astray = bool(number) and (lot is None or closed is not None) and lots.count(LotFilter(), 1) > 0
-    part = context.get("part_number", "").lower()
+    part = folded(context.get("part_number", ""))
     others = lots.open_lots() if astray else []
-    others.sort(key=lambda other: other.terms.part_number.lower() != part)  # those of this part first
+    others.sort(key=lambda other: folded(other.terms.part_number) != part)  # those of this part first
     templates = service().fleet.templates
     template = templates.chosen(context)
     return {
@@ -171,5 +177,6 @@ def _named_lot(context: Mapping[str, str]) -> dict[str, object]:
         "lot_state": STATES[lot.state] if lot else "",
         "lot_closed_text": spoken_time(closed.created_at) if closed else "",
         "lot_astray": astray,
+        "part_astray": bool(lot and part and lot.terms.part_number and folded(lot.terms.part_number) != part),
         "other_lots": others[:OFFERED],
     }

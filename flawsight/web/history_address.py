@@ -35,14 +35,14 @@ def parse(args: Mapping[str, str]) -> tuple[Filter, str, dict[str, Key]]:
     first, last = parse_day(args, "from"), parse_day(args, "to")
     if first and last and first > last:
         raise BadFilter(
-            "'from' (%(first)s) is later than 'to' (%(last)s), so nothing can match. Exchange them.",
+            "The days run from %(first)s back to %(last)s, so nothing can match. Exchange them.",
             first=first.isoformat(),
             last=last.isoformat(),
         )
     low, high = _share(args, "min"), _share(args, "max")
     if low is not None and high is not None and low > high:
         raise BadFilter(
-            "'min' (%(low)s %%) is above 'max' (%(high)s %%), so nothing can match. Exchange them.",
+            "The confidence runs from %(low)s %% down to %(high)s %%, so nothing can match. Exchange them.",
             low=args["min"],
             high=args["max"],
         )

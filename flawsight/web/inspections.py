@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from flawsight.errors import NotFound
 from flawsight.inspection.pictures import edge_layer, truth_layer
+from flawsight.inspection.template import learned
 from flawsight.inspection.words import template_of
 from flawsight.records.issued import issue
 from flawsight.records.lot import STATES
@@ -65,7 +66,8 @@ def show(inspection_id: str) -> str:
         before=before,
         after=after,
         others_problem=others_problem(),
-        compares=it.model_problem() is None and any(one.decision.template for one in it.fleet.metadata()),
+        compares=it.model_problem() is None
+        and any(learned(one, record.data["predicted_class"]) for one in it.fleet.metadata()),
         template_lost=bool(used) and not it.fleet.templates.intact(used["sha256"]),
     )
 

@@ -220,12 +220,8 @@ def _sentences(lot: Lot, assessment: Assessment, changed: int, late: int) -> lis
                 late,
             )
         )
-    wrong = {look.part_number for part in assessment.parts for look in part.looks} - {
-        "",
-        lot.terms.part_number,
-    }
-    if wrong and lot.terms.part_number:
-        said.append(_("Some parts carry another part number: %(numbers)s.", numbers=", ".join(sorted(wrong))))
+    if others := assessment.astray(lot.terms.part_number):
+        said.append(_("Some parts carry another part number: %(numbers)s.", numbers=", ".join(others)))
     return said
 
 

@@ -49,6 +49,7 @@ from flawsight.web.spreadsheet import csv_line
 PAGE = 25
 PARTS = 60  # on one page of a lot
 COUNTED = 10_000
+DIGITS = 15  # of a lot size that is worth a closer answer than that it is none
 FIELDS = ("q", "state", "part")
 PLACES = ("after", "before")
 SHOWN = ("all", *PART_WORDS)
@@ -242,9 +243,9 @@ def terms_of(values: Mapping[str, Any]) -> Terms:
     """
     size, limits = values.get("size", ""), values.get("limits", {})
     texts = {key: values.get(key, "") for key in ("number", "part_number", "part_revision", "supplier")}
-    if isinstance(size, str) and size.isascii() and size.isdigit() and len(size) <= len(str(LARGEST_LOT)):
+    if isinstance(size, str) and size.isascii() and size.isdigit() and len(size) < DIGITS:
         size = int(size)
-    if type(size) is not int:
+    if type(size) is not int or not -(10**DIGITS) < size < 10**DIGITS:
         raise BadLot("The lot size is a whole number of parts.")
     named = {**texts, "level": values.get("level", "II"), "drawn": values.get("drawn", "random")}
     if not isinstance(limits, dict) or any(
@@ -383,14 +384,14 @@ def _csv_lines(lot: Lot, assessment: Assessment) -> Iterator[str]:
     yield "\ufeff"  # so that spreadsheets read it as UTF-8
     yield csv_line(
         ["lot", "part", "state", "severity", "defects", "serial", "number", "created_at", "verdict", "class",
-         "reviewer", "image"]
+         "reviewer", "image", "part_number"]
     )  # fmt: skip
     for index, part in enumerate(assessment.parts, start=1):
         for look in part.looks:
             yield csv_line(
                 [lot.terms.number, index, part.state, part.severity, " ".join(filter(None, part.defects)),
                  look.serial, look.number, look.created_at.isoformat(), look.verdict, look.class_id,
-                 look.reviewer, look.name]
+                 look.reviewer, look.name, look.part_number]
             )  # fmt: skip
 
 

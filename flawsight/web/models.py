@@ -444,14 +444,18 @@ def apply_change(do: str, key: str, why: str, accept: str = "", reject: str = ""
             return _("No model is in the shadow any more.")
         case "thresholds":
             model = usable(key)
-            models.move(model, words.share(accept, "accept"), words.share(reject, "reject"), by, why)
+            limits = words.share(accept, "accept_below"), words.share(reject, "reject_from")
+            models.move(model, *limits, by, why)
             return _("Later inspections use these thresholds and name them.")
         case "reset":
             models.reset(fleet.library.get(key), by, why)
             return _("The thresholds are the model's own again.")
         case "remove":
             return _remove(fleet, fleet.library.get(key), by, why)
-    raise BadChange("The form did not say what to change. Reload the page and try again.")
+    raise BadChange(
+        "There is no such change. It is one of: %(known)s.",
+        known="switch, add, take_off, shadow, end_shadow, thresholds, reset, remove",
+    )
 
 
 def _remove(fleet: Fleet, model: InstalledModel, by: str, why: str) -> str:

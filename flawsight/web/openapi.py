@@ -5,15 +5,19 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
-from flask import Blueprint, Flask, Response, current_app, jsonify, render_template
+from flask import Blueprint, Flask, Response, current_app, jsonify, render_template, request
 from werkzeug.routing import Rule
 
 from flawsight import __version__
 from flawsight.i18n import gettext as _
+from flawsight.web.auth import gate
 from flawsight.web.problems import MEDIA_TYPE, PROBLEMS, USUAL
 
 if TYPE_CHECKING:
@@ -25,6 +29,9 @@ PAGE = "openapi.page"  # for people, so not described
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 COMPONENTS = "#/components/schemas/{model}"
 ALWAYS = (401, 403, 503)  # strangers; other sites and lower roles; a full disk
+NAMES = ("reviewer", "by")  # of whoever does it: to be sent where nobody signs in
+TOKEN = "Authorization: Bearer TOKEN"
+SAVED = {"application/pdf": "answer.pdf", "application/zip": "answer.zip", "image/png": "answer.png"}
 
 bp = Blueprint("openapi", __name__, url_prefix="/api/v1")
 
@@ -32,15 +39,17 @@ bp = Blueprint("openapi", __name__, url_prefix="/api/v1")
 @bp.get("/openapi.json")
 def as_json() -> Response:
     """This description of the API (OpenAPI 3.1)."""
-    return jsonify(_document(current_app._get_current_object()))  # type: ignore[attr-defined]
+    return jsonify(_document(*_here()))
 
 
 @bp.get("/docs")
 def page() -> str:
     """The same to be read."""
-    document = _document(current_app._get_current_object())  # type: ignore[attr-defined]
+    app, signs_in = _here()
+    document = _document(app, signs_in)
+    words = ["curl", *(("-H", TOKEN) if signs_in else ())]
     lines = [
-        _line(document, path, method, operation)
+        _line(document, path, method, operation, words)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
@@ -67,13 +76,23 @@ def described(app: Flask) -> list[tuple[Rule, str]]:
     ]
 
 
+def _here() -> tuple[Flask, bool]:
+    """The app that answers this request, and whether people sign in to it."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    return app, gate().everybody() is None
+
+
 @cache
-def _document(app: Flask) -> dict[str, Any]:
-    return document(app)
+def _document(app: Flask, signs_in: bool) -> dict[str, Any]:
+    return document(app, signs_in)
 
 
-def document(app: Flask) -> dict[str, Any]:
-    """The OpenAPI description of ``app``: of what has a line in ``contract.OPERATIONS``."""
+def document(app: Flask, signs_in: bool = False) -> dict[str, Any]:
+    """The OpenAPI description of ``app``: of what has a line in ``contract.OPERATIONS``.
+
+    Args:
+        signs_in: people sign in, so that the server knows their names.
+    """
     from pydantic.json_schema import models_json_schema
 
     from flawsight.web.contract import OPERATIONS  # here: only this page needs all those models
@@ -87,6 +106,8 @@ def document(app: Flask) -> dict[str, Any]:
     }
     ordered = sorted(models, key=lambda model: model.__name__)
     _, schemas = models_json_schema([(model, "validation") for model in ordered], ref_template=COMPONENTS)
+    if not signs_in:
+        _require_names(schemas["$defs"][one.body.__name__] for one in OPERATIONS.values() if one.body)
     paths: dict[str, dict[str, Any]] = {}
     for rule, method in described(app):
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
@@ -121,6 +142,12 @@ def document(app: Flask) -> dict[str, Any]:
             "responses": {str(status): _problem(status) for status in USUAL},
         },
     }
+
+
+def _require_names(bodies: Iterable[dict[str, Any]]) -> None:
+    for schema in bodies:
+        names = [name for name in NAMES if name in schema["properties"]]
+        schema["required"] = list(dict.fromkeys([*names, *schema.get("required", ())]))
 
 
 def _operation(app: Flask, rule: Rule, it: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
@@ -225,7 +252,10 @@ class Line:
     curl: str
 
 
-def _line(document: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> Line:
+def _line(
+    document: dict[str, Any], path: str, method: str, operation: dict[str, Any], words: list[str]
+) -> Line:
+    """One operation; its example begins with ``words``."""
     status, success = next(iter(operation["responses"].items()))
     given: dict[str, Any] = next(iter(success["content"].values()), {})
     body: dict[str, Any] = operation.get("requestBody", {"content": {"": {}}})["content"]
@@ -250,7 +280,12 @@ def _line(document: dict[str, Any], path: str, method: str, operation: dict[str,
         problems=[
             (code, responses[code]["description"]) for code in operation["responses"] if code in responses
         ],
-        curl=_curl(path, method, sent_as, _example(document, sent.get("schema", {}))),
+        curl=_curl(
+            words,
+            _sending(method, sent_as, _example(_resolved(document, sent.get("schema", {})))),
+            next(iter(success["content"]), ""),
+            _address(path, operation.get("parameters", ())),
+        ),
     )
 
 
@@ -290,26 +325,39 @@ def _kind(schema: dict[str, Any]) -> str:
     return str(schema.get("type", "any"))
 
 
-def _example(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """The fields that must be sent, with values of their kind."""
-    schema = _resolved(document, schema)
+def _example(schema: dict[str, Any]) -> dict[str, Any]:
+    """The fields that must be sent, and those that mostly are: these have an example."""
     values = {"integer": 1, "number": 1.0, "array": [], "object": {}}
     return {
-        name: one["enum"][0] if "enum" in one else values.get(one.get("type", ""), "…")
+        name: _first(one) or values.get(one.get("type", ""), "…")
         for name, one in schema.get("properties", {}).items()
-        if name in schema.get("required", ())
+        if name in schema.get("required", ()) or "examples" in one
     }
 
 
-def _curl(path: str, method: str, sent_as: str, example: dict[str, Any]) -> str:
-    words = ["curl"]
+def _first(schema: dict[str, Any]) -> Any:
+    return next(iter([*schema.get("examples", ()), *schema.get("enum", ())]), None)
+
+
+def _curl(words: list[str], sending: list[str], media: str, address: str) -> str:
+    saving = ["-o", SAVED[media]] if media in SAVED else []
+    return shlex.join([*words, *sending, *saving, request.host_url.rstrip("/") + address])
+
+
+def _sending(method: str, sent_as: str, example: dict[str, Any]) -> list[str]:
+    """What curl is told to send."""
     if sent_as == "multipart/form-data":
-        words += [
-            "-F file=@part.jpg",
-            *(f"-F {name}={value}" for name, value in example.items() if name != "file"),
-        ]
-    elif sent_as:
-        words.append(f"--json '{json.dumps(example, ensure_ascii=False)}'")
-    elif method != "get":
-        words.append(f"-X {method.upper()}")
-    return " ".join([*words, f"http://localhost:5000{path}"])
+        fields = [f"{name}={'@' if name == 'file' else ''}{value}" for name, value in example.items()]
+        return [word for field in fields for word in ("-F", field)]
+    if sent_as:
+        return ["--json", json.dumps(example, ensure_ascii=False)]
+    return [] if method == "get" else ["-X", method.upper()]
+
+
+def _address(path: str, parameters: Iterable[dict[str, Any]]) -> str:
+    """``path`` with names in capitals where something is to be filled in, and what must be asked."""
+    query = {
+        one["name"]: _first(one["schema"]) for one in parameters if one["in"] == "query" and one["required"]
+    }
+    filled_in = re.sub(r"{(\w+)}", lambda found: found[1].upper(), path)
+    return f"{filled_in}?{urlencode(query)}" if query else filled_in

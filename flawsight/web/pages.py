@@ -12,7 +12,7 @@ from flawsight.web.model_view import unrecognised
 from flawsight.web.products import choices
 from flawsight.web.service import service
 from flawsight.web.trust_view import locked_text
-from flawsight.web.view import ModelView, Summary, class_titles, summary
+from flawsight.web.view import ModelView, Summary, summary
 
 RECENT = 8
 
@@ -27,7 +27,6 @@ def start() -> str:
     return render_template(
         "start.html",
         models=[ModelView.of(metadata, _unrecognised(metadata)) for metadata in known],
-        titles=class_titles(*known),
         model_problem=problem,
         locked=locked_text(it.golden.state(it.fingerprint())) if it.golden.schedule and not problem else "",
         samples=list_samples(it.settings.samples),

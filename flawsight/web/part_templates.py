@@ -9,7 +9,12 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from flawsight.errors import FlawsightError, ImageError, NotFound
 from flawsight.i18n import gettext as _
-from flawsight.records.part_templates import BadTemplate, PartTemplate
+from flawsight.inspection.inspector import Inspector
+from flawsight.inspection.result import Inspection
+from flawsight.inspection.template import learned
+from flawsight.records.catalogue import folded
+from flawsight.records.part_templates import BadTemplate, DoubtfulTemplate, PartTemplate
+from flawsight.taxonomy import describe
 from flawsight.web.answer import uploaded
 from flawsight.web.asked import known_only
 from flawsight.web.auth import requires
@@ -42,7 +47,7 @@ def keep() -> AnyResponse | tuple[str, int]:
     try:
         one, before = keep_sent()
     except (BadTemplate, BadContext, ImageError, NotFound) as error:
-        return _page(error.said()), error.status
+        return _page(error.said(), isinstance(error, DoubtfulTemplate)), error.status
     said = _("Parts %(part)s are compared with %(name)s from now on.", part=_part(one), name=one.name)
     flash(" ".join((said, _("It takes the place of %(name)s.", name=before.name))) if before else said)
     return redirect(url_for(".index"), 303)
@@ -69,6 +74,7 @@ def keep_sent() -> tuple[PartTemplate, PartTemplate | None]:
 
     Raises:
         BadTemplate: no part is named, or no model on the bench can compare.
+        DoubtfulTemplate: the model doubts that it is a good part, and nobody has said that it is.
         BadContext: a field is too long.
         ImageError: the picture cannot be used.
         NotFound: there is no such inspection.
@@ -86,15 +92,27 @@ def keep_sent() -> tuple[PartTemplate, PartTemplate | None]:
     if float(pixels.std()) < BLANK:
         raise BadTemplate("This picture is blank: there is nothing on it to compare a part with.")
     number, revision = context.get("part_number", ""), context.get("part_revision", "")
-    before = next(
-        (
-            one
-            for one in it.fleet.templates.of_part(number)
-            if one.part_revision.casefold() == revision.casefold()
-        ),
-        None,
-    )
+    if not request.form.get("anyway"):
+        _doubt(inspector.inspect_bytes(image, name), inspector)
+    of_part = it.fleet.templates.of_part(number)
+    before = next((one for one in of_part if folded(one.part_revision) == folded(revision)), None)
     return it.fleet.templates.keep(image, name, number, revision, who()), before
+
+
+def _doubt(inspection: Inspection, inspector: Inspector) -> None:
+    """Raise what speaks against the picture as a template: its own defects would be taken for the part."""
+    info = describe(inspection.predicted_class)
+    if inspection.verdict == "reject":
+        raise DoubtfulTemplate(
+            "The model finds a defect on this picture: %(title)s. What a template shows is never a defect "
+            "again. Look at it; if the part is good, say so below, and choose a file again.",
+            title=info.title,
+        )
+    if inspection.verdict == "unknown" or not learned(inspector.metadata, info.id):
+        raise DoubtfulTemplate(
+            "This picture is unlike those that the model learned to compare, so parts may come out wrong. If "
+            "you have tried that, say so below, and choose a file again."
+        )
 
 
 def _sent_picture() -> tuple[bytes, str]:
@@ -116,7 +134,7 @@ def _proposed() -> dict[str, str]:
     return {"inspection": record.number, **known}
 
 
-def _page(problem: str = "") -> str:
+def _page(problem: str = "", doubt: bool = False) -> str:
     it = service()
     return render_template(
         "part_templates.html",
@@ -126,6 +144,7 @@ def _page(problem: str = "") -> str:
         cannot=_cannot_compare(it),
         model_problem=it.model_problem(),
         problem=problem,
+        doubt=doubt,
         form=request.form or _proposed(),
         length=LENGTH,
         max_mb=f"{it.settings.max_upload_mb:g}",
@@ -163,9 +182,10 @@ def create() -> Response:
     """Hold parts of a ``part_number``, or of its ``part_revision`` alone, against a picture from now on.
 
     The picture shows a good part as the parts will be photographed: a ``file``, or the photo of an
-    ``inspection`` of the history, by its number. It takes the place of an earlier one.
+    ``inspection`` of the history, by its number. It takes the place of an earlier one. ``anyway=1`` keeps
+    also a picture that the model does not take for a good part that it can compare.
     """
-    known_only(request.form, "part_number", "part_revision", "inspection")
+    known_only(request.form, "part_number", "part_revision", "inspection", "anyway")
     response = jsonify(_json(keep_sent()[0]))
     response.status_code = 201
     response.headers["Location"] = url_for(".listed")

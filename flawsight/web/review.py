@@ -20,16 +20,17 @@ from flawsight.records.reviews import (
     VERDICTS,
     Answer,
     BadReview,
+    Overtaken,
     Review,
     ReviewBox,
     Reviews,
 )
-from flawsight.records.search import Filter, History
+from flawsight.records.search import Filter, History, Key
 from flawsight.taxonomy import describe, load_taxonomy
-from flawsight.web.asked import json_object, known_only, one_of
+from flawsight.web.asked import is_whole, json_object, known_only, one_of
 from flawsight.web.auth import current_user, requires
 from flawsight.web.bench import remember, remembered
-from flawsight.web.history_address import filter_said, parse
+from flawsight.web.history_address import PLACES, filter_said, parse, spell
 from flawsight.web.history_api import entry_json
 from flawsight.web.security import csrf
 from flawsight.web.service import service
@@ -51,14 +52,20 @@ csrf.exempt(api)
 
 
 @bp.get("")
-def queue() -> str:
+def queue() -> str | AnyResponse:
     reviews, kind = Reviews(service().store), _kind()
-    entries = reviews.queue(kind, QUEUE)
-    records = History(reviews.store).records(entries)
+    page = reviews.page(kind, QUEUE, **(place := _place()))
+    if place and not page.entries:  # all that stood there was answered meanwhile
+        return redirect(_queue_address(kind))
+    records = History(reviews.store).records(page.entries)
     counts = {name: reviews.count_queue(name, COUNTED + 1) for name in QUEUES}
     return render_template(
         "queue.html",
-        lines=[(entry, *_words(records[entry.id])) for entry in entries if entry.id in records],
+        lines=[(entry, *_words(records[entry.id])) for entry in page.entries if entry.id in records],
+        least_certain=reviews.queue(kind, 1),
+        newer=page.before and _queue_address(kind, before=spell(page.before)),
+        older=page.after and _queue_address(kind, after=spell(page.after)),
+        count=_at_most(counts[kind]),
         kind=kind,
         shown=[(name, _(QUEUE_WORDS[name]), _at_most(counts[name])) for name in QUEUES],
         count_text=_count_text(kind, counts[kind]),
@@ -77,9 +84,9 @@ def decide(inspection_id: str) -> AnyResponse | tuple[str, int]:
     reviews, within = Reviews(service().store), _within()
     try:
         answer = _answer(request.form, _sent_boxes(request.form))
-        reviews.add(inspection_id, answer)
-    except BadReview as error:
-        return _page(service().store.get(inspection_id), error.said(), request.form), 400
+        reviews.add(inspection_id, answer, request.form.get("seen", type=int))
+    except (BadReview, Overtaken) as error:
+        return _page(service().store.get(inspection_id), error.said(), request.form), error.status
     following = _neighbours(inspection_id)[1]
     goes_on = following and request.form.get("then") == "next"
     if following or within:
@@ -98,7 +105,11 @@ def decide(inspection_id: str) -> AnyResponse | tuple[str, int]:
 def download() -> Response:
     """What people corrected; with ``?all=1`` also what they confirmed."""
     archive = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - sent, and closed by the server
-    corrections.write_zip(Reviews(service().store), archive, only_corrected="all" not in request.args)
+    try:
+        corrections.write_zip(Reviews(service().store), archive, only_corrected="all" not in request.args)
+    except BaseException:
+        archive.close()
+        raise
     archive.seek(0)
     return send_file(archive, mimetype="application/zip", download_name="corrections.zip", as_attachment=True)
 
@@ -132,10 +143,29 @@ def create(inspection_id: str) -> Response:
 
 @api.get("/reviews/queue")
 def queue_for_programs() -> Response:
-    """What nobody has answered, least certain first; ``show=undecided``: what the model left to a person."""
-    known_only(request.args, "show")
+    """A page of what nobody has answered, least certain first, and a link to the next.
+
+    ``show=undecided``: only what the model left to a person.
+    """
+    known_only(request.args, "show", *PLACES)
     kind = one_of(request.args, "show", tuple(QUEUES)) or "all"
-    return jsonify(inspections=[entry_json(entry) for entry in Reviews(service().store).queue(kind, QUEUE)])
+    reviews = Reviews(service().store)
+    page, count = reviews.page(kind, QUEUE, **_place()), reviews.count_queue(kind, COUNTED + 1)
+
+    def link(name: str, key: Key | None) -> str | None:
+        if key is None:
+            return None
+        return url_for(
+            ".queue_for_programs", **dict[str, Any]({"show": request.args.get("show"), name: spell(key)})
+        )
+
+    return jsonify(
+        inspections=[entry_json(entry) for entry in page.entries],
+        count=min(count, COUNTED),
+        count_is_complete=count <= COUNTED,
+        next=link("after", page.after),
+        previous=link("before", page.before),
+    )
 
 
 @api.get("/reviews/corrections.zip")
@@ -147,6 +177,15 @@ def download_for_programs() -> Response:
 def _kind() -> str:
     """Which queue the address means; the usual one needs no word."""
     return "all" if request.args.get("queue") == "all" else "undecided"
+
+
+def _place() -> dict[str, Key]:
+    """The key to go on from, if the address names one."""
+    return parse({name: request.args[name] for name in PLACES if name in request.args})[2]
+
+
+def _queue_address(kind: str, **place: str) -> str:
+    return url_for(".queue", **dict[str, Any]({"queue": "all" if kind == "all" else None, **place}))
 
 
 def _within() -> dict[str, str]:
@@ -197,7 +236,7 @@ def _sent_boxes(form: Mapping[str, str]) -> list[ReviewBox]:
         boxes = json.loads(form.get("boxes") or "[]")
     except (ValueError, RecursionError):  # no JSON, or nested without end
         boxes = None
-    if not isinstance(boxes, list):
+    if not isinstance(boxes, list) or not is_whole(boxes):
         raise BadReview("The boxes did not arrive whole. Load the page again.")
     return [ReviewBox.from_dict(box) for box in boxes]
 

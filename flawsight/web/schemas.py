@@ -1,7 +1,8 @@
 """The shapes of the API: what programs send and get, as pydantic models.
 
 They describe; the views and the rooms above check what arrives, since their messages say what to do next.
-A field with a default may be left out. Imported only where the description is made.
+A field with a default may be left out. What has an example stands in the examples of the page, whether it
+has to be sent or only mostly is. Imported only where the description is made.
 """
 
 from __future__ import annotations
@@ -19,6 +20,19 @@ Verdict = Literal["accept", "review", "reject", "unknown"]
 Address = Annotated[str, Field(description="A path on this server.")]
 Disposition = Literal["", "use_as_is", "rework", "repair", "scrap", "return"]
 ContextText = Annotated[str, Field(max_length=80)]
+Photo = Annotated[
+    bytes,
+    Field(
+        description="PNG, JPEG, WebP, BMP, TIFF or GIF.",
+        examples=["part.jpg"],
+        json_schema_extra={"contentMediaType": "application/octet-stream"},
+    ),
+]
+Why = Annotated[str, Field(min_length=1, max_length=500, description="Kept in the log.")]
+Name = Annotated[
+    str,
+    Field(max_length=80, examples=["A. Kern"], description="Who does it; else it is who is signed in."),
+]
 
 
 class Problem(BaseModel):
@@ -52,13 +66,7 @@ class Context(BaseModel):
 class Upload(Context):
     """A form: the image, and what is known about the part."""
 
-    file: Annotated[
-        bytes,
-        Field(
-            description="PNG, JPEG, WebP, BMP, TIFF or GIF.",
-            json_schema_extra={"contentMediaType": "application/octet-stream"},
-        ),
-    ]
+    file: Photo
     product: str = Field("", description="Key of the model on the bench to ask, or `auto`; empty: the first.")
 
 
@@ -128,6 +136,9 @@ class Inspection(BaseModel):
     record_sha256: Sha256
     image: Image
     verdict: Verdict
+    headline: str = Field(
+        "", description="The model's verdict in a few words, in the language of whoever asks; not filed."
+    )
     reason: str
     predicted_class: str
     confidence: Share
@@ -249,9 +260,15 @@ class AnswersQuery(BaseModel):
 class NewReview(BaseModel):
     """What a person says. `boxes` only on a rejected part."""
 
-    reviewer: str = Field("", description="Needed where nobody signs in; else it is who is signed in.")
+    reviewer: Name = ""
     verdict: Literal["accept", "reject", "unknown"]
-    class_id: str = Field(alias="class", min_length=1, max_length=80)
+    class_id: str = Field(
+        "",
+        alias="class",
+        max_length=80,
+        examples=["MT_Free"],
+        description="Needed unless the verdict is `unknown`.",
+    )
     boxes: list[Box] = []
     disposition: Disposition = ""
     rationale: str = Field("", max_length=2000)
@@ -266,14 +283,16 @@ class ReviewList(BaseModel):
     reviews: list[Review]
 
 
-class ReviewQueue(BaseModel):
-    inspections: list[Entry]
+class ReviewQueue(HistoryPage):
+    """A page of what nobody has answered, least certain first."""
 
 
 class QueueQuery(BaseModel):
     show: Literal["all", "undecided"] = Field(
         "all", description="`undecided`: what the model left to a person."
     )
+    after: str = Field("", description="As the link `next` has it.")
+    before: str = Field("", description="As the link `previous` has it.")
 
 
 class CorrectionsQuery(BaseModel):
@@ -284,7 +303,7 @@ class CorrectionsQuery(BaseModel):
 
 
 class Rule(BaseModel):
-    days: int = Field(ge=0, le=36_500, description="What is older than so many days may go.")
+    days: int = Field(ge=0, le=36_500, examples=[365], description="What is older than so many days may go.")
     which: Literal["accepted", "all"] = "accepted"
 
 
@@ -311,15 +330,15 @@ class DeletionList(BaseModel):
 
 
 class NewLot(BaseModel):
-    number: str = Field(min_length=1)
-    size: int = Field(ge=2, description="Parts in the lot.")
+    number: str = Field(min_length=1, examples=["L-42"])
+    size: int = Field(ge=2, examples=[500], description="Parts in the lot.")
     level: Literal["I", "II", "III"] = Field("II", description="General inspection level of ISO 2859-1.")
     limits: dict[str, str] = Field({}, description="Severity (critical, major, minor, …) to AQL, or `none`.")
     drawn: str = "random"
     part_number: str = ""
     part_revision: str = ""
     supplier: str = ""
-    by: str = Field("", description="Needed where nobody signs in.")
+    by: Name = ""
 
 
 class LotFigures(BaseModel):
@@ -376,17 +395,19 @@ class LotQuery(BaseModel):
 
 
 class LotDecision(BaseModel):
-    decision: Literal["accept", "reject", "withdraw"]
-    rationale: str = ""
-    by: str = Field("", description="Needed where nobody signs in.")
+    decision: Literal["accept", "reject", "withdraw"] = Field(examples=["withdraw"])
+    rationale: str = Field(
+        "", examples=["Sent back unopened"], description="Needed where the plans do not say the same."
+    )
+    by: Name = ""
 
 
 class LotDisposition(BaseModel):
-    disposition: Literal["accept", "reject", "rework", "sort"]
-    rationale: str = ""
+    disposition: Literal["accept", "reject", "rework", "sort"] = Field(examples=["sort"])
+    rationale: str = Field(min_length=1, examples=["Only one tray is affected"])
     containment: str = ""
     reference: str = ""
-    by: str = Field("", description="Needed where nobody signs in.")
+    by: Name = ""
 
 
 class TrendQuery(BaseModel):
@@ -468,17 +489,17 @@ class Golden(BaseModel):
 class NewGoldenPhoto(BaseModel):
     """A form: a photo of the part that was taken now."""
 
-    file: Annotated[bytes, Field(json_schema_extra={"contentMediaType": "application/octet-stream"})]
+    file: Photo
 
 
 class RemovalQuery(BaseModel):
-    why: str = Field(min_length=1, max_length=500)
+    why: Why = Field(examples=["Worn"])
 
 
 class NewGoldenPart(BaseModel):
     """A form: a picture, or an inspection of the history, and what must be said of it."""
 
-    file: Annotated[bytes, Field(json_schema_extra={"contentMediaType": "application/octet-stream"})] = b""
+    file: Photo = b""
     inspection: str = Field("", description="Its number, instead of a file.")
     title: str = ""
     verdict: Literal["accept", "reject"]
@@ -486,7 +507,7 @@ class NewGoldenPart(BaseModel):
 
 
 class Override(BaseModel):
-    rationale: str = Field(min_length=1)
+    rationale: str = Field(min_length=10, max_length=500, examples=["The camera is being changed."])
 
 
 class DaysQuery(BaseModel):
@@ -558,22 +579,25 @@ class ModelList(BaseModel):
 class ModelUpload(BaseModel):
     """A form: the ONNX file, and why it is installed."""
 
-    file: Annotated[bytes, Field(json_schema_extra={"contentMediaType": "application/octet-stream"})]
+    file: Annotated[
+        bytes,
+        Field(examples=["model.onnx"], json_schema_extra={"contentMediaType": "application/octet-stream"}),
+    ]
     results: Annotated[
         bytes, Field(json_schema_extra={"contentMediaType": "application/json"}, description="Its results.")
     ] = b""
-    why: str = ""
+    why: Why = Field(examples=["Trained with more cracks"])
 
 
 class ModelChange(BaseModel):
     do: Literal["switch", "add", "take_off", "shadow", "end_shadow", "thresholds", "reset", "remove"]
-    why: str = ""
-    accept_below: str = Field("", description="From 0 to 1; for `thresholds`.")
-    reject_from: str = Field("", description="From 0 to 1; for `thresholds`.")
+    why: Why = Field(examples=["Fewer escapes on line 3"])
+    accept_below: str = Field("", description="From 0 to 1; `thresholds` needs it.")
+    reject_from: str = Field("", description="From 0 to 1; `thresholds` needs it.")
 
 
 class RollBack(BaseModel):
-    why: str = ""
+    why: Why = Field(examples=["Too many good parts refused"])
 
 
 class ModelChanges(BaseModel):
@@ -635,10 +659,13 @@ class TemplateList(BaseModel):
 class NewTemplate(BaseModel):
     """A form: the picture of a good part or an inspection of one, and which part it is."""
 
-    file: Annotated[bytes, Field(json_schema_extra={"contentMediaType": "application/octet-stream"})] = b""
+    file: Photo = b""
     inspection: str = Field("", description="Its number, instead of a file.")
-    part_number: str = Field(min_length=1, max_length=80)
+    part_number: str = Field(min_length=1, max_length=80, examples=["B-4711"])
     part_revision: str = Field("", max_length=80, description="Empty: any.")
+    anyway: Literal["", "1"] = Field(
+        "", description="`1`: a person knows that the picture can be a template, whatever the model says."
+    )
 
 
 # --- health ---------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from flawsight.errors import ImageError, NotFound
+from flawsight.errors import ImageError, NotFound, RecordError
 from flawsight.i18n import gettext as _
 from flawsight.inspection.result import VERDICTS
 from flawsight.records import golden_photos as photos
@@ -108,7 +108,7 @@ def check_golden() -> AnyResponse:
 def add_golden() -> AnyResponse | tuple[str, int]:
     try:
         part = add_part()
-    except (BadGoldenPart, NotFound) as error:
+    except (BadGoldenPart, NotFound, ImageError, RecordError) as error:
         return _golden_page(error.said()), error.status
     flash(_("%(title)s is a golden part now. It is checked at the next run.", title=part.title))
     return redirect(url_for(".golden"), 303)
@@ -121,17 +121,15 @@ def compare_golden(part_id: int) -> AnyResponse | tuple[str, int]:
     except (BadGoldenPart, NotFound, ImageError) as error:
         return _golden_page(error.said()), error.status
     title = check.result["parts"][0]["title"]
-    flash(
-        _(
-            "The photo of %(title)s came out right. How it differs from the stored picture is said below.",
-            title=title,
-        )
-        if check.passed
-        else _(
-            "The photo of %(title)s came out wrong. See below how it differs from the stored picture.",
-            title=title,
-        )
+    right = _(
+        "The photo of %(title)s came out right. How it differs from the stored picture is said below.",
+        title=title,
     )
+    wrong = _(
+        "The photo of %(title)s came out wrong. See below how it differs from the stored picture.",
+        title=title,
+    )
+    flash(*((right,) if check.passed else (wrong, "problem")))
     return redirect(url_for(".golden", _anchor=f"part-{part_id}"), 303)
 
 
@@ -174,6 +172,8 @@ def add_part() -> GoldenPart:
     verdict, class_id = form.get("verdict", ""), form.get("class", "")
     title = " ".join(form.get("title", "").split())[:TITLE_LENGTH]
     if wanted := form.get("inspection", "").strip():
+        if (sent := request.files.get("file")) and sent.filename:
+            raise BadGoldenPart("Name an inspection of the history or choose a picture, not both.")
         record = of_history(wanted)
         upload = record.received()
         title = title or record.data["image"]["name"]

@@ -101,11 +101,6 @@ class ModelView:
         )
 
 
-def class_titles(*known: ModelMetadata) -> dict[str, str]:
-    """Class id to its name for people, for what scripts show."""
-    return {class_id: describe(class_id).title for metadata in known for class_id in metadata.classes}
-
-
 @dataclass(frozen=True)
 class Summary:
     """One line of the list of recent inspections."""
@@ -161,7 +156,7 @@ class ReviewView:
             verdict=review.verdict,
             verdict_text=_(reviews.VERDICTS[review.verdict]),
             badge=badge_word(review.verdict, info),
-            class_title=info.title,
+            class_title="" if review.verdict == "unknown" else info.title,
             boxes_text=ngettext("%(num)s box", "%(num)s boxes", count) if count else "",
             disposition=_(reviews.DISPOSITIONS.get(review.disposition, "")),
             rationale=review.rationale,

@@ -216,3 +216,19 @@ def test_a_list_of_results_keeps_the_rules(page: Page, tmp_path: Path) -> None:
     page.get_by_role("button", name="Inspect 2 photos").click()
     page.locator("#batch-said", has_text="Finished").wait_for()
     assert broken(page, RULES) == []
+
+
+def test_whoever_was_signed_out_meanwhile_is_led_to_sign_in_and_back(page: Page) -> None:
+    sign_in(page)
+    page.goto("/lots/new")
+    page.get_by_label("Lot number").fill("late")
+    page.get_by_label("Lot size").fill("90")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Open the lot").click()
+    page.get_by_role("heading", name="Sign in first").wait_for()
+    assert broken(page, RULES) == []
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_label("Name").fill(NAME)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/lots/new")

@@ -49,6 +49,34 @@ def test_without_scripts_a_form_computes_the_same(scriptless: Page) -> None:
     expect(scriptless.get_by_label("Accept below")).to_have_value("0.05")
 
 
+@pytest.mark.parametrize("fixture", ["page", "scriptless"])
+def test_moved_sliders_go_back_to_what_is_in_force(fixture: str, request: pytest.FixtureRequest) -> None:
+    page: Page = request.getfixturevalue(fixture)
+    page.goto("/models/model")
+    accept, shown = page.get_by_label("Accept below"), page.locator("output[for=accept]")
+    in_force = accept.input_value(), shown.inner_text()
+    for _ in range(2):  # also where one has come back once already
+        accept.focus()
+        page.keyboard.press("End")
+        expect(accept).to_have_value("1")
+        page.get_by_role("link", name="As in force").click()
+        expect(accept).to_have_value(in_force[0])
+        expect(shown).to_have_text(in_force[1])
+        expect(page.locator("#apply-accept")).to_have_text(in_force[1])
+        expect(page.locator("#apply input[name=accept]")).to_have_value(in_force[0])
+
+
+def test_sliders_write_numbers_as_the_page_does(page: Page) -> None:
+    page.goto("/models/model")
+    page.get_by_role("button", name="Deutsch").click()
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    page.locator("#accept").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("output[for=accept]")).to_have_text("0,1 %")
+    assert page.locator("#accept").get_attribute("aria-valuetext") == "0,1\u00a0%"
+
+
 def test_the_bench_asks_for_the_product_and_the_shadow_lists_where_it_disagrees(page: Page) -> None:
     page.goto("/models/lenient")
     for button in ("Answer in the shadow", "Put beside the others"):

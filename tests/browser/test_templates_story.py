@@ -60,6 +60,10 @@ def test_a_template_is_kept_used_and_removed(bench: Page, files: Path) -> None:
     bench.get_by_label("Part number").fill("PCB-7")
     bench.get_by_label("Picture of a good part").set_input_files(files / "good.png")
     bench.get_by_role("button", name="Add template").click()
+    expect(bench.locator("#problem")).to_contain_text("The model finds a defect on this picture")
+    bench.get_by_label("Picture of a good part").set_input_files(files / "good.png")
+    bench.get_by_label("It shows a good part").check()
+    bench.get_by_role("button", name="Add template").click()
     expect(bench.locator(".done")).to_have_text("Parts PCB-7 are compared with good.png from now on.")
     expect(bench.locator(".golden img")).not_to_have_js_property("naturalWidth", 0)
 

@@ -46,6 +46,10 @@ def test_a_shift_begins_with_golden_parts_and_a_changed_picture_is_found(
     bench.get_by_role("button", name="Inspect sample: MT Crack 1").click()
     expect(bench.get_by_role("heading", level=1)).to_contain_text("Inspection is locked")
 
+    bench.goto("/bench/camera")
+    expect(bench.locator(".notice")).to_contain_text("Inspection is locked")
+    expect(bench.locator(".notice").get_by_role("link", name="Golden parts")).to_be_visible()
+
     bench.goto("/trust/golden")
     expect(bench.locator(".outcome[role=alert]")).to_contain_text("there are none")
     add_golden(bench, tmp_path / "smooth.png", surface(), "accept")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Dialog, Page, Route, expect
 from web_client import cracked, encoded, surface
 
 from flawsight.i18n import percent
@@ -219,6 +219,64 @@ def test_the_queue_is_walked_with_keys(page: Page) -> None:
     page.wait_for_url(first)
 
 
+def test_boxes_that_are_not_filed_are_asked_about_and_are_there_on_coming_back(page: Page) -> None:
+    asked, leaving = list[str](), list[bool]()
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        (dialog.accept if leaving else dialog.dismiss)()
+
+    page.on("dialog", answer)
+    page.goto(f"/review/{inspected(page)}?queue=all")
+    page.keyboard.press("h")
+    page.get_by_role("link", name="Queue", exact=True).click()  # nothing was changed, so nothing is asked
+    page.wait_for_url("**/review?queue=all")
+    page.go_back()
+    here, before = page.url, drawn(page)
+    page.get_by_role("button", name="Add a box").click()
+    page.get_by_label("Rationale").fill("Torn")
+    page.get_by_role("link", name="Queue", exact=True).click()
+    page.wait_for_timeout(500)
+    changed = drawn(page)
+    assert asked == ["beforeunload"] and page.url == here and len(changed) == len(before) + 1
+    leaving.append(True)
+    page.get_by_role("link", name="Queue", exact=True).click()
+    page.wait_for_url("**/review?queue=all")
+    page.go_back()
+    expect(page.get_by_label("Rationale")).to_have_value("Torn")
+    assert drawn(page) == changed and page.locator("#canvas .box").count() == len(changed)
+    page.get_by_label("Your name").fill("A. Kern")
+    page.get_by_role("button", name="File", exact=True).click()
+    page.wait_for_url("**/inspections/*")
+    page.goto(here)
+    assert drawn(page) == changed and len(asked) == 2, "what is filed is not asked about"
+
+
+def test_the_queue_says_how_many_of_it_a_page_shows_and_is_walked_to_its_end(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flawsight.web.review.QUEUE", 2)
+    for _ in range(3):
+        inspected(page)
+    waiting = page.request.get("/api/v1/reviews/queue").json()["count"]
+    page.goto("/review?queue=all")
+    first = page.locator(".queue").inner_text()
+    expect(page.locator(".queue li")).to_have_count(2)
+    expect(page.get_by_text(f"2 of {waiting} are on this page.")).to_be_visible()
+    expect(page.get_by_role("link", name="Previous page")).to_have_count(0)
+    shown = 2
+    while page.get_by_role("link", name="Next page").count():
+        page.get_by_role("link", name="Next page").click()
+        page.wait_for_load_state()
+        assert page.locator(".queue").inner_text() != first
+        shown += page.locator(".queue li").count()
+    assert shown == waiting
+    while page.get_by_role("link", name="Previous page").count():
+        page.get_by_role("link", name="Previous page").click()
+        page.wait_for_load_state()
+    assert page.locator(".queue").inner_text() == first
+
+
 # --- history --------------------------------------------------------------------------------------------
 
 
@@ -353,6 +411,18 @@ def test_the_camera_asks_for_a_serial_number_a_part_unless_told_otherwise(page: 
     expect(page.locator("#context-now")).to_have_text("not said")
 
 
+def test_another_language_keeps_what_was_typed(page: Page) -> None:
+    page.goto("/lots/new")
+    page.get_by_label("Lot number").fill("L-99")
+    page.get_by_label("Lot size").fill("300")
+    page.get_by_label("The parts are picked").select_option("other")
+    page.get_by_role("button", name="Deutsch").click()
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    for field, value in {"number": "L-99", "size": "300", "drawn": "other"}.items():
+        expect(page.locator(f"#n-{field}")).to_have_value(value)
+    expect(page.locator("#lot-plan table")).to_be_visible()  # as if it had been typed here
+
+
 # --- many photos, paste, camera -------------------------------------------------------------------------
 
 
@@ -383,19 +453,34 @@ def test_a_folder_is_inspected_whole_though_one_photo_is_broken(page: Page, fold
     expect(page.get_by_role("heading", level=1)).to_have_text("REJECT: Crack")
 
 
-def test_a_line_of_results_names_all_kinds_and_no_class_where_none_is_known(page: Page) -> None:
+@pytest.mark.parametrize("language", ["English", "Deutsch"])
+def test_a_line_of_results_says_what_the_history_says(page: Page, folder: Path, language: str) -> None:
     page.goto("/")
-    titles = '{ a: "Short", b: "Spur" }'
-    said = f"(answer) => foundWords({{ boxes: [], confidence: 0.985, ...answer }}, {titles})"
-    boxes = [{"class": "a"}, {"class": "b"}, {"class": "a"}]
-    for answer, words in (
-        ({"verdict": "unknown", "predicted_class": "a"}, "unlike what the model knows"),
-        ({"verdict": "accept", "predicted_class": "a"}, "Short, 98.5\u00a0%"),
-        ({"verdict": "reject", "predicted_class": "a", "boxes": boxes}, "Short, Spur"),
-        ({"verdict": "reject", "predicted_class": "a", "boxes": boxes[:1]}, "Short, 98.5\u00a0%"),
-        ({"verdict": "review", "predicted_class": "good", "boxes": boxes[:1]}, "Short"),
-    ):
-        assert page.evaluate(said, answer) == words
+    page.get_by_role("button", name=language).click()
+    page.locator("#folder").set_input_files(folder)
+    page.locator("#upload button[type=submit]").click()
+    lines = page.locator("#batch-lines tr:has(img)")
+    expect(lines).to_have_count(2)
+    said = {tuple(line.locator("td").last.inner_text().split(" ", 1)) for line in lines.all()}
+    page.locator("#batch-filed a").first.click()
+    rows = page.locator(".history tbody tr")
+    expect(rows).to_have_count(2)
+    parts = ("th a", ".judged span:not(.badge)")
+    assert {tuple(row.locator(part).inner_text() for part in parts) for row in rows.all()} == said
+
+
+def test_a_long_file_name_leaves_the_list_of_results_its_columns(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto("/")
+    names = [f"{'x' * 236}.png", "short.png"]
+    files = [{"name": name, "mimeType": "image/png", "buffer": encoded(surface())} for name in names]
+    page.get_by_label("Photo of the part").set_input_files(files)  # type: ignore[arg-type]
+    page.get_by_role("button", name="Inspect 2 photos").click()
+    expect(page.locator("#batch-said")).to_contain_text("Finished")
+    assert page.locator(".batch").evaluate("one => one.scrollWidth <= one.parentElement.clientWidth")
+    for result in page.locator("#batch-lines td:last-child").all():
+        assert result.evaluate("one => one.clientWidth") > 400
+    assert page.get_by_title(names[0]).evaluate("one => one.clientHeight") < 90
 
 
 @pytest.mark.parametrize("share", [0, 0.0001, 0.0005, 0.314, 0.9994, 0.9995, 1])
@@ -530,6 +615,24 @@ def test_the_camera_inspects_one_after_the_other_by_key(page: Page) -> None:
     page.get_by_label("Stay here after each picture").uncheck()
     page.get_by_role("button", name="Inspect", exact=True).click()
     page.wait_for_url("**/inspections/*")
+
+
+def test_a_verdict_leaves_the_picture_before_the_next_part_lies_there(phone: Page) -> None:
+    phone.goto("/bench/camera")
+    expect(phone.locator("#shutter")).to_be_enabled()
+    expect(phone.locator("#last-part")).to_be_hidden()
+    phone.locator("#shutter").click()
+    flash = phone.locator("#flash")
+    expect(flash).to_have_text(re.compile("^(ACCEPT|REVIEW|REJECT|UNKNOWN): "))
+    words = flash.inner_text().replace(": ", " ")
+    flash.evaluate("one => { one.textContent += ', and many other words'.repeat(20); }")
+    share = "one => one.offsetHeight / one.parentElement.offsetHeight"
+    assert 0 < flash.evaluate(share) < 0.4
+    number = phone.locator("#shots a").inner_text()
+    expect(flash).to_be_hidden()  # after a few seconds
+    expect(phone.locator("#last-part")).to_have_text(f"Last part: {number} {words}")
+    phone.locator("#last-part a").click()
+    phone.wait_for_url("**/inspections/*")
 
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])

@@ -145,7 +145,7 @@ def _sample(root: Path, path: Path, split: str | None, classes: list[str], found
     )
     area: dict[str, int] = defaultdict(int)
     for box in boxes:
-        area[box.class_id] += (box.x2 - box.x1) * (box.y2 - box.y1)
+        area[box.class_id] += max(0, box.x2 - box.x1) * max(0, box.y2 - box.y1)
     name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
     return Sample(
         path=path,

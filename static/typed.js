@@ -1,0 +1,24 @@
+// Choosing another language loads the page anew: what was typed into its forms is filled in again.
+"use strict";
+
+{
+  const TYPED = "flawsight.typed";
+  const LEFT_OUT = new Set(["hidden", "file", "password"]); // of which no page may fill in any, or should
+  const fields = [...document.querySelectorAll("main :is(input, select, textarea)[name]")].filter(({ type }) => !LEFT_OUT.has(type));
+  const held = (field) => (field.type === "radio" || field.type === "checkbox" ? "checked" : "value");
+
+  document.querySelector("form.languages")?.addEventListener("submit", () => {
+    const typed = fields.map((field) => [field.name, field[held(field)]]);
+    sessionStorage.setItem(TYPED, JSON.stringify({ page: location.pathname, typed }));
+  });
+
+  const kept = JSON.parse(sessionStorage.getItem(TYPED));
+  sessionStorage.removeItem(TYPED);
+  for (const [index, [name, value]] of (kept?.page === location.pathname ? kept.typed : []).entries()) {
+    const field = fields[index];
+    if (field?.name !== name || field[held(field)] === value) continue;
+    if (field.type === "radio" && !value) continue; // the one that is chosen instead says so
+    field[held(field)] = value;
+    for (const event of ["input", "change"]) field.dispatchEvent(new Event(event, { bubbles: true }));
+  }
+}
