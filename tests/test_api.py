@@ -20,12 +20,14 @@ from web_client import (
     close,
     cracked,
     encoded,
+    post_file,
     send_to_api,
     settings_in,
     surface,
     tiny_app,
 )
 
+from flawsight.records import Store
 from flawsight.web import create_app, problems
 
 KINDS = {"original", "heatmap", "heat_layer", "boxes", "edges"}
@@ -290,3 +292,15 @@ def test_many_at_once_are_all_answered_and_numbered_apart(app: Flask) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: send_to_api(app.test_client(), data).get_json(), range(16)))
     assert len({answer["number"] for answer in answers}) == len({answer["id"] for answer in answers}) == 16
+
+
+def test_a_field_that_a_program_misspelled_is_named_before_anything_is_filed(
+    client: FlaskClient, store: Store
+) -> None:
+    sent = post_file(client, "/api/v1/inspections", encoded(cracked()), "part.png", lott="L-1")
+    said = sent.get_json()["detail"]
+    assert sent.status_code == 400 and "no parameter 'lott'" in said and "lot" in said
+    assert store.count() == 0
+    for address in ("/api/v1/lots", f"/api/v1/inspections/{'0' * 32}/reviews"):
+        answer = client.post(address, json={"rational": "x"})
+        assert answer.status_code == 400 and "'rational'" in answer.get_json()["detail"]

@@ -9,8 +9,10 @@ from __future__ import annotations
 from flask import Blueprint, Response, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from flawsight.records.record import CONTEXT
 from flawsight.web import inspections
 from flawsight.web.answer import to_json, uploaded
+from flawsight.web.asked import known_only
 from flawsight.web.bench import sent_context
 from flawsight.web.security import csrf
 from flawsight.web.service import service
@@ -22,6 +24,7 @@ csrf.exempt(bp)
 @bp.post("/inspections")
 def create() -> Response:
     """Inspect an image and file what is found."""
+    known_only(request.form, *CONTEXT, "product")
     record = service().inspect(*uploaded(), sent_context(), request.form.get("product", ""))
     response = to_json(record)
     response.status_code = 201

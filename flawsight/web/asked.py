@@ -26,11 +26,12 @@ class BadBody(FlawsightError):
     status = 400
 
 
-def json_object() -> dict[str, Any]:
-    """The JSON object of the request.
+def json_object(*names: str) -> dict[str, Any]:
+    """The JSON object of the request, with none but these ``names`` if there are any.
 
     Raises:
         BadBody: there is none.
+        BadFilter: it holds another name.
     """
     try:
         value = request.get_json(silent=True)
@@ -40,6 +41,8 @@ def json_object() -> dict[str, Any]:
         raise BadBody("Send a JSON object, with the header Content-Type: application/json.")
     if not is_whole(value):
         raise BadBody("A text holds half of a sign, as of an emoji that was cut. Send it whole.")
+    if names:
+        known_only(value, *names)
     return value
 
 
@@ -52,11 +55,13 @@ def is_whole(value: Any) -> bool:
     return True
 
 
-def known_only(args: Mapping[str, str], *names: str) -> None:
-    """Refuse what a program misspelled: a filter that is passed over would show everything.
+def known_only(args: Mapping[str, Any], *names: str) -> None:
+    """Refuse what a program misspelled.
+
+    A filter that is passed over would show everything, and what was said of a part would be lost.
 
     Raises:
-        BadFilter: the address holds a parameter that is none of ``names``.
+        BadFilter: there is a parameter or field that is none of ``names``.
     """
     if unknown := sorted(set(args) - set(names)):
         raise BadFilter(

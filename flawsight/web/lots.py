@@ -52,6 +52,8 @@ COUNTED = 10_000
 DIGITS = 15  # of a lot size that is worth a closer answer than that it is none
 FIELDS = ("q", "state", "part")
 PLACES = ("after", "before")
+TERMS = ("number", "size", "part_number", "part_revision", "supplier", "level", "drawn", "limits")
+DISPOSAL = ("disposition", "rationale", "containment", "reference")
 SHOWN = ("all", *PART_WORDS)
 
 bp = Blueprint("lots", __name__, url_prefix="/lots")
@@ -271,7 +273,7 @@ def disposal_of(values: Mapping[str, Any]) -> Disposal:
     Raises:
         BadLot: a value is no text.
     """
-    texts = {key: values.get(key, "") for key in ("disposition", "rationale", "containment", "reference")}
+    texts = {key: values.get(key, "") for key in DISPOSAL}
     if any(not isinstance(text, str) for text in texts.values()):
         raise BadLot("Every value of a disposition is a text.")
     return Disposal(**{key: written(text) for key, text in texts.items()})

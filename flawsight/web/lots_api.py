@@ -50,7 +50,7 @@ def listed() -> Response:
 @bp.post("")
 def create() -> Response:
     """Open a lot: ``number``, ``size``, ``level``, ``limits`` by severity, and what is known about it."""
-    values = json_object()
+    values = json_object(*pages.TERMS, "by")
     lots = Lots(service().store)
     lot = lots.open(pages.terms_of(values), pages.signed(values))
     response = _answer(lot, lots.assess(lot))
@@ -79,7 +79,7 @@ def close(lot_id: int) -> Response:
 @requires("inspector")
 def dispose(lot_id: int) -> Response:
     """Dispose of a closed lot: ``disposition`` is accept, reject, rework or sort; the latest counts."""
-    values = json_object()
+    values = json_object(*pages.DISPOSAL, "by")
     lots = Lots(service().store)
     lot = lots.dispose(lot_id, pages.disposal_of(values), pages.signed(values))
     return _answer(lot, lots.assess(lot))
@@ -144,7 +144,7 @@ def _links(lot: Lot) -> dict[str, str]:
 
 
 def _texts(*names: str) -> dict[str, str]:
-    values = json_object()
+    values = json_object(*names)
     texts = {name: values.get(name, "") for name in names}
     if any(not isinstance(text, str) for text in texts.values()):
         raise BadLot("Each of these is a text: %(names)s.", names=", ".join(names))

@@ -129,9 +129,9 @@ def listed(inspection_id: str) -> Response:
 @requires("inspector")
 def create(inspection_id: str) -> Response:
     """Confirm or correct an inspection. Nothing is overwritten: the latest answer counts."""
-    values = json_object()
-    boxes = values.get("boxes", [])
     texts = ("reviewer", "verdict", "class", "disposition", "rationale")
+    values = json_object(*texts, "boxes")
+    boxes = values.get("boxes", [])
     if not isinstance(boxes, list) or any(not isinstance(values.get(key, ""), str) for key in texts):
         raise BadReview("'boxes' is a list, everything else a text.")
     answer = _answer({key: values.get(key, "") for key in texts}, [ReviewBox.from_dict(box) for box in boxes])

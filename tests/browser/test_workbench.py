@@ -459,6 +459,7 @@ def test_a_line_of_results_says_what_the_history_says(page: Page, folder: Path, 
     page.get_by_role("button", name=language).click()
     page.locator("#folder").set_input_files(folder)
     page.locator("#upload button[type=submit]").click()
+    expect(page.locator("#batch-filed")).to_be_visible()  # once all of them are through
     lines = page.locator("#batch-lines tr:has(img)")
     expect(lines).to_have_count(2)
     said = {tuple(line.locator("td").last.inner_text().split(" ", 1)) for line in lines.all()}
