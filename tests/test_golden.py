@@ -29,7 +29,7 @@ from web_client import (
 
 from flawsight.errors import SettingsError
 from flawsight.metadata import Decision
-from flawsight.records import Accounts
+from flawsight.records import Accounts, Store
 from flawsight.records.checks import DEAD, Check, CheckRunning
 from flawsight.records.golden import GoldenParts, Schedule, fingerprint
 from flawsight.records.links import Head
@@ -398,3 +398,11 @@ def test_a_head_is_saved_and_looked_up_later(client: FlaskClient, it: Service) -
     other = str(Head(1, "0" * 64))
     assert "does not hold this head" in client.get("/trust", query_string={"head": other}).text
     assert "64 hexadecimal digits" in client.get("/trust?head=zebra").text
+
+
+def test_the_last_check_of_the_model_in_use_is_found_behind_any_number_of_others(store: Store) -> None:
+    golden = GoldenParts(store, Schedule.parse("every 8 h"))
+    golden.override("in use", "Ada", "The lamp was replaced today.")
+    for _ in range(60):
+        golden.override("another", "Ada", "Tried with other thresholds.")
+    assert "set aside by Ada: The lamp was replaced" in golden.require("in use")

@@ -349,10 +349,7 @@ class GoldenParts:
 
     def _last(self, fingerprint: str) -> Check | None:
         """The latest run that was finished, or leave, for the model in use."""
-        for check in self.checks.log("golden", "override", limit=50):
-            if check.fingerprint == fingerprint and check.passed is not None:
-                return check
-        return None
+        return self.checks.latest_finished(fingerprint, "golden", "override")
 
     def _outcome(self, part: GoldenPart, inspect: Callable[[bytes, str], Inspection]) -> dict[str, Any]:
         try:

@@ -118,7 +118,7 @@ class OtherClassRow(Base):
         ForeignKey("catalogue.at", ondelete="CASCADE"), primary_key=True, autoincrement=False, index=True
     )
 
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012  # as SQLAlchemy asks for it
+    __table_args__ = ({"sqlite_with_rowid": False},)
 
 
 class CatalogueRow(Base):

@@ -24,7 +24,7 @@ from flask import Blueprint, Response, jsonify, request
 from flawsight.errors import ModelError, NotFound
 from flawsight.i18n import gettext as _
 from flawsight.i18n import language, percent
-from flawsight.imaging import decode, read_bytes, sha256
+from flawsight.imaging import decode, sha256
 from flawsight.inspection.explain import CLASS_MAP, GRAD_CAM_METHODS, TITLES
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.pictures import encode_layer
@@ -51,7 +51,7 @@ def own(inspection_id: str, class_id: str) -> Response:
 
     def explain() -> list[dict[str, Any]]:
         start = perf_counter()
-        pixels = decode(_upload(record), max_bytes=inspector.max_bytes, max_pixels=inspector.max_pixels)
+        pixels = decode(record.received(), max_bytes=inspector.max_bytes, max_pixels=inspector.max_pixels)
         heatmap = inspector.explain(pixels, class_id)
         took_ms = 1000 * (perf_counter() - start)
         return [_map({**heatmap.to_dict(), "took_ms": round(took_ms, 1)}, encode_layer(heatmap))]
@@ -100,10 +100,6 @@ def _record(inspection_id: str, class_id: str) -> tuple[Record, Inspector]:
     if class_id not in inspector.metadata.classes:
         raise NotFound("The model in use knows no class %(name)s.", name=class_id)
     return record, inspector
-
-
-def _upload(record: Record) -> bytes:
-    return record.upload if isinstance(record.upload, bytes) else read_bytes(record.upload)
 
 
 def _answer(
@@ -198,7 +194,7 @@ def _in_child(
     }
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder, "image")
-        image.write_bytes(_upload(record))
+        image.write_bytes(record.received())
         command = [
             sys.executable, "-m", "flawsight", "explain", str(image), "--class", class_id, "--layers",
             "--out", folder, "--model", str(model.absolute()),

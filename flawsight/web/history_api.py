@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request, url_for
 
-from flawsight.records.search import Entry, History, Key
+from flawsight.records.search import Entry, History, Key, Page
 from flawsight.web.asked import known_only
 from flawsight.web.history import COUNTED, PAGE
 from flawsight.web.history_address import FIELDS, PLACES, filter_said, parse, spell
@@ -29,16 +30,7 @@ def listed() -> Response:
     said = filter_said(request.args)
     count = history.count(wanted, COUNTED + 1)
 
-    def link(name: str, key: Key | None) -> str | None:
-        return url_for(".listed", **dict[str, Any]({**said, name: spell(key)})) if key else None
-
-    return jsonify(
-        inspections=[entry_json(entry) for entry in page.entries],
-        count=min(count, COUNTED),
-        count_is_complete=count <= COUNTED,
-        next=link("after", page.after),
-        previous=link("before", page.before),
-    )
+    return page_json(page, count, ".listed", said)
 
 
 @bp.get("/inspections/history.csv")
@@ -53,6 +45,24 @@ def json_for_programs() -> Response:
     """Every match with all that was found and all that people answered."""
     known_only(request.args, *FIELDS)
     return export_json(*parse(request.args)[:2])
+
+
+def page_json(page: Page, count: int, endpoint: str, said: Mapping[str, str]) -> Response:
+    """One page of inspections, of ``count`` or more than are counted, with links to those beside it.
+
+    ``said`` is what the address of ``endpoint`` says beside the place.
+    """
+
+    def link(name: str, key: Key | None) -> str | None:
+        return url_for(endpoint, **dict[str, Any]({**said, name: spell(key)})) if key else None
+
+    return jsonify(
+        inspections=[entry_json(entry) for entry in page.entries],
+        count=min(count, COUNTED),
+        count_is_complete=count <= COUNTED,
+        next=link("after", page.after),
+        previous=link("before", page.before),
+    )
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:

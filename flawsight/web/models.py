@@ -20,7 +20,6 @@ from flask import (
 )
 from werkzeug.wrappers import Response
 
-from flawsight import imaging
 from flawsight.errors import FlawsightError, NotFound
 from flawsight.i18n import gettext as _
 from flawsight.inspection.library import MAX_RESULTS, BadModel, InstalledModel
@@ -229,8 +228,7 @@ def inspect_side_by_side() -> Response:
 def answers_of(record: Record, study: Study | None = None) -> list[SimpleNamespace]:
     """What every installed model, or every network of ``study``, says of a filed photo."""
     it = service()
-    upload = record.upload
-    data = upload if isinstance(upload, bytes) else imaging.read_bytes(upload, max_bytes=it.max_bytes)
+    data = record.received()
     with it.queue.place():
         return [_answer(it, label, model, data, record) for label, model in _asked(it, study).items()]
 

@@ -31,7 +31,7 @@ from flawsight.web.asked import is_whole, json_object, known_only, one_of
 from flawsight.web.auth import current_user, requires
 from flawsight.web.bench import remember, remembered
 from flawsight.web.history_address import PLACES, filter_said, parse, spell
-from flawsight.web.history_api import entry_json
+from flawsight.web.history_api import page_json
 from flawsight.web.security import csrf
 from flawsight.web.service import service
 from flawsight.web.view import ResultView, ReviewView, badge_word, summary
@@ -148,24 +148,11 @@ def queue_for_programs() -> Response:
     ``show=undecided``: only what the model left to a person.
     """
     known_only(request.args, "show", *PLACES)
-    kind = one_of(request.args, "show", tuple(QUEUES)) or "all"
+    show = one_of(request.args, "show", tuple(QUEUES))
+    kind = show or "all"
     reviews = Reviews(service().store)
     page, count = reviews.page(kind, QUEUE, **_place()), reviews.count_queue(kind, COUNTED + 1)
-
-    def link(name: str, key: Key | None) -> str | None:
-        if key is None:
-            return None
-        return url_for(
-            ".queue_for_programs", **dict[str, Any]({"show": request.args.get("show"), name: spell(key)})
-        )
-
-    return jsonify(
-        inspections=[entry_json(entry) for entry in page.entries],
-        count=min(count, COUNTED),
-        count_is_complete=count <= COUNTED,
-        next=link("after", page.after),
-        previous=link("before", page.before),
-    )
+    return page_json(page, count, ".queue_for_programs", {"show": show} if show else {})
 
 
 @api.get("/reviews/corrections.zip")

@@ -129,7 +129,7 @@ def compare_golden(part_id: int) -> AnyResponse | tuple[str, int]:
         "The photo of %(title)s came out wrong. See below how it differs from the stored picture.",
         title=title,
     )
-    flash(*((right,) if check.passed else (wrong, "problem")))
+    flash(right if check.passed else wrong, "message" if check.passed else "problem")
     return redirect(url_for(".golden", _anchor=f"part-{part_id}"), 303)
 
 
