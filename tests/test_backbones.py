@@ -23,6 +23,7 @@ from flawsight.learning.backbones import (
     nearest_stride,
 )
 from flawsight.learning.export import save_onnx, save_torch
+from flawsight.learning.slices import in_slices
 from flawsight.metadata import ModelMetadata
 
 META = ModelMetadata("test", "1", "compact", ("good", "bent", "cracked"), ("bent", "cracked"), 16)
@@ -140,6 +141,36 @@ def test_a_backbone_of_a_library_learns_and_answers_the_same_from_its_files(
         logits, others = load_engine(path).run(batch.numpy())
         np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(others, features, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["efficientnet-b0", "efficientnet-b4"])
+def test_in_slices_a_network_answers_the_same_and_its_widest_map_is_half_as_large(name: str) -> None:
+    torch.manual_seed(0)
+    net = build(name, 3, 16).eval()
+    image, before = noise(2, 3, 96, 160), {key: value.clone() for key, value in net.state_dict().items()}
+    sliced = in_slices(net)
+    with torch.no_grad():
+        expected, found = net(image), sliced(image)
+    for one, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+    assert max(_map_sizes(sliced, image)) < max(_map_sizes(net, image)) / 2
+    assert before.keys() == net.state_dict().keys(), "what is still to be trained stays as it was"
+    assert all(torch.equal(value, net.state_dict()[key]) for key, value in before.items())
+
+
+def _map_sizes(net: torch.nn.Module, image: torch.Tensor) -> list[int]:
+    """Values that each convolution of ``net`` gives."""
+    sizes: list[int] = []
+    hooks = [
+        layer.register_forward_hook(lambda _layer, _given, out: sizes.append(out.numel()))
+        for layer in net.modules()
+        if isinstance(layer, torch.nn.Conv2d)
+    ]
+    with torch.no_grad():
+        net(image)
+    for hook in hooks:
+        hook.remove()
+    return sizes
 
 
 def test_a_head_text_that_does_not_fit_its_shape_is_refused() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from flawsight.atomic import replacing
 from flawsight.inspection.engines import HEAD_KEY
 from flawsight.learning.backbones import CamNet, head_of
+from flawsight.learning.slices import in_slices
 from flawsight.metadata import ONNX_KEY, ModelMetadata
 
 OPSET = 18
@@ -28,13 +29,14 @@ def save_onnx(net: CamNet, metadata: ModelMetadata, path: Path) -> None:
     """Write the graph ``image (N, 3, H, W) -> logits (N, K), features (N, C, h, w)`` with its metadata.
 
     N, H and W are free; H and W must be multiples of 32. The head's weights are also stored beside the
-    metadata, so that one NumPy function explains a prediction of either engine.
+    metadata, so that one NumPy function explains a prediction of either engine. Wide blocks are written as
+    ``slices`` computes them.
     """
     side = 4 * metadata.preprocessing.multiple
     with replacing(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
         torch.onnx.export(
-            _Plain(net).eval(),
+            _Plain(in_slices(net)).eval(),
             (torch.zeros(2, 3, side, side),),
             str(temporary),
             input_names=["image"],
@@ -53,7 +55,7 @@ def save_onnx(net: CamNet, metadata: ModelMetadata, path: Path) -> None:
 class _Plain(nn.Module):
     """The network without what only training needs."""
 
-    def __init__(self, net: CamNet) -> None:
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
