@@ -262,6 +262,8 @@ def _converter(image: Image.Image) -> Callable[[Image.Image], NDArray[np.uint8]]
         return lambda band: _grey_to_rgb(_stretch(np.asarray(band, dtype=np.float64), low, high))
     if image.has_transparency_data:
         return _over_white
+    if image.mode == "L":  # sooner than by Pillow, and what most inspection cameras send
+        return lambda band: _grey_to_rgb(np.asarray(band))
     return lambda band: np.array(band if band.mode == "RGB" else band.convert("RGB"), dtype=np.uint8)
 
 
@@ -290,4 +292,4 @@ def _stretch(values: NDArray[np.float64], low: float, high: float) -> NDArray[An
 
 def _grey_to_rgb(grey: NDArray[Any]) -> NDArray[np.uint8]:
     """(H, W) with values 0..255 to three equal channels."""
-    return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+    return np.asarray(cv2.cvtColor(grey.astype(np.uint8, copy=False), cv2.COLOR_GRAY2RGB), np.uint8)

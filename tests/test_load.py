@@ -136,7 +136,7 @@ def test_metrics_count_what_was_done(app: Flask) -> None:
     assert count(app, 'flawsight_requests_total{endpoint="api.create",status="201"}') == 2
     assert count(app, 'flawsight_requests_total{endpoint="api.create",status="415"}') == 1
     assert count(app, 'flawsight_requests_total{endpoint="none",status="404"}') == 2
-    for step in ("decode", "preprocess", "forward", "explain", "draw", "store", "total"):
+    for step in ("decode", "preprocess", "forward", "explain", "file", "total"):
         assert count(app, f'flawsight_step_seconds_count{{step="{step}"}}') == 2
     assert count(app, "flawsight_inspections_in_hand") == 0
 

@@ -13,9 +13,10 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -77,6 +78,36 @@ def test_an_upload_that_is_its_own_picture_is_stored_once(
     original = record.pictures["original"]
     assert original.read_bytes() == record.upload.read_bytes() == UPLOAD
     assert original.samefile(record.upload) == links
+
+
+def test_pictures_still_being_made_are_filed_as_they_come(store: Store) -> None:
+    allowed = threading.Event()
+
+    def late(picture: bytes) -> bytes:
+        assert allowed.wait(10)
+        return picture
+
+    with ThreadPoolExecutor(1) as drawing, ThreadPoolExecutor(1) as filing:
+        pictures = {name: drawing.submit(late, picture) for name, picture in PICTURES.items()}
+        filed = filing.submit(store.add, INSPECTION, UPLOAD, pictures)
+        while not list(store.folder.glob("*/upload.bin")):
+            time.sleep(0.01)
+        assert store.count() == 0, "nothing is acknowledged, and others may write, while pictures are made"
+        allowed.set()
+        record = filed.result()
+    assert {name: store.get(record.id).read(name) for name in record.pictures} == PICTURES
+    assert record.record_sha256 == seal(
+        record.data, record.number, record.created_at, picture_hashes(PICTURES)
+    )
+
+
+def test_a_picture_that_cannot_be_made_leaves_nothing_behind(store: Store) -> None:
+    broken: Future[bytes] = Future()
+    broken.set_exception(MemoryError("no room for it"))
+    with pytest.raises(MemoryError, match="no room"):
+        store.add(INSPECTION, UPLOAD, {**PICTURES, "boxes": broken})
+    assert folders(store) == [] and store.count() == 0
+    assert add(store).number.endswith("000001")
 
 
 def test_numbers_run_through_the_year(store: Store) -> None:

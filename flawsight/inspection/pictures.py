@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import cache
 from typing import TypeAlias
@@ -59,7 +60,12 @@ def draw_pictures(inspection: Inspection) -> dict[str, Pixels]:
 
 
 def encode_pictures(inspection: Inspection, upload: bytes = b"") -> dict[str, bytes]:
-    """All pictures of one inspection as PNG or JPEG files, by name; what is stored and sent.
+    """All pictures of one inspection as PNG or JPEG files, by name; what is stored and sent."""
+    return {name: picture.result() for name, picture in start_pictures(inspection, upload).items()}
+
+
+def start_pictures(inspection: Inspection, upload: bytes = b"") -> dict[str, Future[bytes]]:
+    """The files of ``encode_pictures``, being made: each can be on its way while others are drawn.
 
     ``original`` is ``upload`` itself where any viewer shows those bytes as they were inspected,
     otherwise it is lossless unless it is very large. The others are JPEG, for they are looked at and
@@ -70,12 +76,13 @@ def encode_pictures(inspection: Inspection, upload: bytes = b"") -> dict[str, by
     levels = _heat_levels(shown)
     encoders: dict[str, Callable[[], bytes]] = {
         "original": lambda: upload if imaging.shows_as_is(upload) else _encode_original(inspection.pixels),
-        "heatmap": lambda: imaging.encode_jpeg(_blend(shown.pixels, levels), JPEG_QUALITY),
-        "heat_layer": lambda: imaging.encode_indexed_png(levels, _palette()),
         "boxes": lambda: imaging.encode_jpeg(draw_boxes(shown.pixels, shown.boxes), JPEG_QUALITY),
+        # Beside the one before: Pillow lets nothing else run, OpenCV hardly ever minds.
+        "heat_layer": lambda: imaging.encode_indexed_png(levels, _palette()),
+        "heatmap": lambda: imaging.encode_jpeg(_blend(shown.pixels, levels), JPEG_QUALITY),
         "edges": lambda: imaging.encode_jpeg(draw_edges(shown), JPEG_QUALITY),
     }
-    return dict(zip(encoders, BESIDE.map(lambda encode: encode(), encoders.values()), strict=True))
+    return {name: BESIDE.submit(encode) for name, encode in encoders.items()}
 
 
 def reduced(inspection: Inspection) -> Inspection:

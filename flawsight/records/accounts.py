@@ -116,8 +116,7 @@ class Accounts:
 
     def any(self) -> bool:
         """Whether there is any account."""
-        with self._store.transaction("read") as session:
-            return session.scalar(select(UserRow.id).limit(1)) is not None
+        return self._store.first(select(UserRow.id).limit(1)) is not None
 
     def users(self) -> list[User]:
         """All users by name."""

@@ -60,9 +60,8 @@ class Checks:
     def latest_finished(self, fingerprint: str, *kinds: str) -> Check | None:
         """The latest run of these kinds that was finished, with this ``fingerprint``."""
         found = _latest(*kinds).where(CheckRow.fingerprint == fingerprint, CheckRow.passed.is_not(None))
-        with self.store.transaction("read") as session:
-            row = session.scalar(found)
-            return check_of(row) if row else None
+        row = self.store.first(found)
+        return check_of(row) if row else None
 
     def begin(self, kind: str, by: str, fingerprint: str = "") -> int:
         """The id of a new run.

@@ -69,7 +69,7 @@ def append(session: Session, kind: str, ref: object, content: Mapping[str, Any])
     """Add a link in the transaction of ``session``, which must be a writing one."""
     seq, previous = session.execute(_LAST).one()
     link = _link(seq + 1, datetime.now(UTC), kind, str(ref), content, previous)
-    session.execute(insert(LinkRow), [link])
+    session.connection().execute(insert(LinkRow), link)
     return Head(link["seq"], link["hash"])
 
 

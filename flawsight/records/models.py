@@ -116,8 +116,7 @@ class Models:
 
     def setup(self) -> Setup:
         """What holds now: one look at the last row."""
-        with self.store.transaction("read") as session:
-            return Setup.of(session.scalar(_latest()))
+        return Setup.of(self.store.first(_latest()))
 
     def log(self, limit: int = 50) -> list[Change]:
         """Who changed what, latest first."""

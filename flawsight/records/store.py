@@ -7,8 +7,8 @@
         ├── <id>/                upload.bin, original.png, heatmap.png, ...
         └── <id>.writing/        an inspection on its way in
 
-Files first, row last: they are written and flushed under ``<id>.writing`` and renamed to ``<id>`` while
-the row is being made, and only then is the row committed. What was acknowledged is therefore always
+Files first, row last: they are written and flushed under ``<id>.writing``, renamed to ``<id>``, and only
+then is the row made and committed. What was acknowledged is therefore always
 whole; what a crash cut off still carries its ``pending`` mark and is cleared away at the next start.
 """
 
@@ -26,14 +26,14 @@ import time
 import uuid
 import weakref
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeAlias
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -55,7 +55,6 @@ ORPHAN_AGE_S = 600.0  # younger leftovers may be of another process that is stil
 RECENT = 1000  # newest inspections whose mark may have outlived a crash
 LISTED = 20  # lost inspections that the log names
 BUSY_TIMEOUT_S = 30.0
-FILING = ThreadPoolExecutor(2, thread_name_prefix="filing")  # threads that wait for the disk
 _ID = re.compile(r"[0-9a-f]{32}")
 _COUNTING = (
     insert(NumberRow)
@@ -64,6 +63,7 @@ _COUNTING = (
 )
 _LATEST = select(func.max(CatalogueRow.at))
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+Picture: TypeAlias = bytes | Future[bytes]  # encoded, or still being made
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
 log = logging.getLogger(__name__)
@@ -104,12 +104,13 @@ class Store:
         self,
         inspection: Inspection,
         upload: bytes,
-        pictures: Mapping[str, bytes],
+        pictures: Mapping[str, Picture],
         context: Mapping[str, str] | None = None,
     ) -> Record:
         """File ``inspection`` with the bytes as received and its encoded pictures.
 
-        ``context`` says which part it was, see ``record.CONTEXT``; what is empty is not kept.
+        Pictures that are still being made are written as they come. ``context`` says which part it was, see
+        ``record.CONTEXT``; what is empty is not kept.
 
         When this returns, everything is on disk; when it raises, nothing is kept.
 
@@ -122,25 +123,22 @@ class Store:
         if unknown := set(context or ()) - set(CONTEXT):
             raise ValueError(f"The context may say {tuple(CONTEXT)}, got {sorted(unknown)}")
         record_id = uuid.uuid4().hex
-        names = {name: name + _suffix(content) for name, content in pictures.items()}
-        files = {UPLOAD: upload, PENDING: b"", **{names[name]: content for name, content in pictures.items()}}
         writing, final = self.folder / (record_id + WRITING), self.folder / record_id
         data = inspection.to_dict()
         if known := {key: value for key, value in (context or {}).items() if value}:
             data["context"] = known
         with self._errors("write"):
-            # The disk is waited for while the row is being made.
-            filing = FILING.submit(_file_folder, files, writing, final)
             try:
-                hashes = picture_hashes(pictures)
+                _file_folder(upload, pictures, writing, final)
+                contents = {name: _content(picture) for name, picture in pictures.items()}
+                names = {name: _file_name(name, content) for name, content in contents.items()}
+                hashes = picture_hashes(contents)
                 with self._session(write=True) as session:
                     row = self._file_row(session, record_id, data, names, hashes)
                     seals = {UPLOAD_NAME: hashlib.sha256(upload).hexdigest(), **hashes}
                     links.append(session, "inspection", row.id, links.inspection_content(row, seals))
                     record = self.record(row)
-                    filing.result()  # nothing is committed before its files are safe
             except BaseException:
-                wait([filing])
                 for leftover in (writing, final):
                     shutil.rmtree(leftover, ignore_errors=True)
                 raise
@@ -225,10 +223,9 @@ class Store:
             pictures=names,
             record_sha256=seal(data, number, created_at, hashes),
         )
-        session.add(row)
-        session.flush()
+        _insert(session, row)
         at = self._free_moment(session, created_at)
-        session.add(catalogue_row(row, at))
+        _insert(session, catalogue_row(row, at))
         join_lot(session, row)
         session.flush()
         if others := other_classes(data):
@@ -287,6 +284,17 @@ class Store:
         if len(missing) > LISTED:
             log.error("So have %d more.", len(missing) - LISTED)
 
+    def first(self, statement: Select[Any]) -> Any:
+        """The first row that ``statement`` reads; ``None`` if there is none.
+
+        Without a session: that takes three times as long, and every inspection has several such looks.
+
+        Raises:
+            RecordError: the database cannot be read.
+        """
+        with self._errors("read"), self._engine.connect() as connection:
+            return connection.execute(statement).first()
+
     @contextmanager
     def transaction(self, doing: str, write: bool = False) -> Iterator[Session]:
         """A session in one transaction, for the other parts of the records.
@@ -340,35 +348,58 @@ class _WritersLock:
         return True
 
 
-def _suffix(content: bytes) -> str:
-    return next((suffix for magic, suffix in _SUFFIXES.items() if content.startswith(magic)), ".bin")
+def _insert(session: Session, row: InspectionRow | CatalogueRow) -> None:
+    """Insert ``row`` as it is, without the session's book-keeping, which takes as long again."""
+    values = {column.key: getattr(row, column.key) for column in row.__table__.columns}
+    session.connection().execute(insert(type(row)), values)
 
 
-def _file_folder(files: Mapping[str, bytes], writing: Path, final: Path) -> None:
-    """The folder ``final`` with ``files``, whole and safe on the disk, by way of ``writing``."""
-    _write_folder(writing, files)
+def _content(picture: Picture) -> bytes:
+    return picture.result() if isinstance(picture, Future) else picture
+
+
+def _file_name(name: str, content: bytes) -> str:
+    return name + next((suffix for magic, suffix in _SUFFIXES.items() if content.startswith(magic)), ".bin")
+
+
+def _file_folder(upload: bytes, pictures: Mapping[str, Picture], writing: Path, final: Path) -> None:
+    """The folder ``final`` with an inspection's files, whole and safe on the disk, by way of ``writing``."""
+    _write_folder(writing, {UPLOAD: upload, PENDING: b"", **pictures})
     writing.rename(final)
     _flush_folder(final.parent)
 
 
-def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+def _write_folder(folder: Path, files: Mapping[str, Picture]) -> None:
     """A new folder with ``files``, safe on the disk; the same bytes under two names are stored once."""
     folder.mkdir()
     stored: dict[bytes, Path] = {}
     with ExitStack() as opened:
-        written = []
-        for name, content in files.items():
-            if content in stored and _linked(stored[content], folder / name):
+        written: list[BinaryIO] = []
+        for name, picture in files.items():
+            if isinstance(picture, Future) and not picture.done():
+                _flush(written)  # the disk is waited for while the picture is being made
+            content = _content(picture)
+            path = folder / (_file_name(name, content) if name in PICTURES else name)
+            if content in stored and _linked(stored[content], path):
                 continue
-            stored[content] = folder / name
-            file = opened.enter_context((folder / name).open("xb"))
+            stored[content] = path
+            file = opened.enter_context(path.open("xb"))
             file.write(content)
             file.flush()
             if content:
                 written.append(file)
-        for file in written:  # all are on their way by now, so the first wait is nearly the only one
-            os.fsync(file.fileno())
+        _flush(written)
     _flush_folder(folder)
+
+
+def _flush(files: list[BinaryIO]) -> None:
+    """Make the content of ``files`` survive a power cut, and empty the list.
+
+    All are on their way by now, so the first wait is nearly the only one.
+    """
+    for file in files:
+        os.fsync(file.fileno())
+    files.clear()
 
 
 def _linked(file: Path, name: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import replace
 from time import perf_counter
 from typing import cast
@@ -13,7 +14,7 @@ from flask import current_app
 from flawsight.errors import ModelError, RecordError
 from flawsight.inspection.engines import cores
 from flawsight.inspection.inspector import Inspector
-from flawsight.inspection.pictures import encode_pictures
+from flawsight.inspection.pictures import start_pictures
 from flawsight.inspection.result import Inspection
 from flawsight.inspection.template import Template
 from flawsight.records import Record, Store
@@ -110,9 +111,7 @@ class Service:
         template = self.fleet.template_for(context or {}, setup, product)
         try:
             with self.queue.place(), self.metrics.inside.track_inprogress():
-                inspection, pictures, draw_ms = self.queue.run(
-                    lambda: _inspect(inspect, data, name, template)
-                )
+                inspection, pictures = self.queue.run(lambda: _inspect(inspect, data, name, template))
                 if checked:
                     inspection = replace(inspection, method={**inspection.method, "last_check": checked})
                 start = perf_counter()
@@ -120,8 +119,8 @@ class Service:
         except Busy:
             self.metrics.rejected.inc()
             raise
-        store_ms = 1000 * (perf_counter() - start)
-        self.metrics.filed(inspection.verdict, inspection.timing_ms | {"draw": draw_ms, "store": store_ms})
+        file_ms = 1000 * (perf_counter() - start)
+        self.metrics.filed(inspection.verdict, inspection.timing_ms | {"file": file_ms})
         self.fleet.follow(record, setup)
         return record
 
@@ -142,11 +141,10 @@ class Service:
 
 def _inspect(
     inspect: Inspect, data: bytes, name: str, template: Template | None
-) -> tuple[Inspection, dict[str, bytes], float]:
-    """The answer, its pictures by name, and the milliseconds they took to draw."""
+) -> tuple[Inspection, dict[str, Future[bytes]]]:
+    """The answer, and its pictures by name, which are being drawn."""
     inspection = inspect(data, name, template)
-    start = perf_counter()
-    return inspection, encode_pictures(inspection, data), 1000 * (perf_counter() - start)
+    return inspection, start_pictures(inspection, data)
 
 
 def service() -> Service:
