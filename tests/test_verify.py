@@ -25,6 +25,8 @@ from flawsight.records.catalogue import moment
 from flawsight.records.golden import GoldenParts
 from flawsight.records.issued import issue
 from flawsight.records.links import GENESIS, Head
+from flawsight.records.lot import DEFAULT_LIMITS, Terms
+from flawsight.records.lots import Lots
 from flawsight.records.models import Models
 from flawsight.records.part_templates import PartTemplates
 from flawsight.records.retention import Retention, Rule
@@ -203,6 +205,53 @@ def test_a_garbled_row_hides_no_other_alteration(store: Store, garbled: str) -> 
     tamper(store, CHANGES["the answer"][0], garbled)
     found = texts(verify(store))
     assert len(found) == 2 and CHANGES["the answer"][1] in "".join(found)
+
+
+# --- what counts in which lot ------------------------------------------------------------------------
+
+LOT_CHANGES = {
+    "taken out": "DELETE FROM lot_parts WHERE inspection_id = '{first}'",
+    "put into another": "UPDATE lot_parts SET lot_id = 2 WHERE inspection_id = '{first}'",
+    "put in": "INSERT INTO lot_parts (lot_id, inspection_id) VALUES (1, '{after}')",
+}
+
+
+def in_lots(store: Store) -> tuple[Record, Record]:
+    """Two lots, a part filed into the first of them, and one that names it when it is closed."""
+    lots = Lots(store)
+    for number in ("L1", "L2"):
+        lots.open(Terms(number, 100, "II", DEFAULT_LIMITS), "A. Kern")
+    first = store.add(INSPECTION, UPLOAD, PICTURES, {"lot": "l1"})
+    lots.close(1, "withdraw", "A. Kern", "The wrong parts were delivered.")
+    return first, add(store)
+
+
+@pytest.mark.parametrize("name", LOT_CHANGES)
+def test_a_part_that_counts_in_a_lot_it_was_not_filed_into_is_found(store: Store, name: str) -> None:
+    first, after = in_lots(store)
+    add(store)
+    assert texts(verify(store)) == [], "also of parts that name a lot which is not open"
+    tamper(store, LOT_CHANGES[name].format(first=first.id, after=after.id))
+    (found,) = texts(verify(store))
+    number = after.number if name == "put in" else first.number
+    assert found == f"Inspection {number} was altered: the lot it counts in."
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE lot_events SET data = '{}' WHERE id = 1",
+        "DELETE FROM lot_events WHERE kind = 'closed'",
+        "UPDATE chain SET content = json_set(content, '$.event', 'x') WHERE seq = 2",
+    ],
+)
+def test_an_altered_event_of_a_lot_is_one_finding_and_casts_no_doubt_on_parts(
+    store: Store, statement: str
+) -> None:
+    in_lots(store)
+    tamper(store, statement)
+    (found,) = texts(verify(store))
+    assert "Entry of a lot" in found or "Link 2" in found
 
 
 # --- golden parts and changes of models -----------------------------------------------------------------

@@ -23,13 +23,14 @@ from sqlalchemy.orm import Session, aliased
 from flawsight.errors import FlawsightError
 from flawsight.records import links
 from flawsight.records.as_stored import CHUNK, JSON, moment, named, raw
-from flawsight.records.catalogue import other_classes, searched, unanswered
+from flawsight.records.catalogue import folded, other_classes, searched, unanswered
 from flawsight.records.findings import (
     ANSWER,
     DISPOSITION,
     FINAL,
     GOLDEN_CHECK,
     GOLDEN_PART,
+    LOT,
     NAMES,
     NUMBERS,
     OTHER,
@@ -48,6 +49,7 @@ from flawsight.records.tables import (
     InspectionRow,
     LinkRow,
     LotEventRow,
+    LotPartRow,
     ModelChangeRow,
     NumberRow,
     OtherClassRow,
@@ -210,6 +212,8 @@ class _Walk:
         self.pending: dict[str, list[Finding]] = {}
         self.numbers: dict[int, int] = {}  # year to the last running number that a link names
         self.golden: set[tuple[str, str]] = set()  # table and id of the rows that such links stand for
+        # Number in small letters to id of the open lots; None once what opened or closed one is in doubt.
+        self.lots: dict[str, int] | None = {}
 
 
 def _head(session: Session) -> Head:
@@ -231,6 +235,7 @@ def _records(
             yield from wrong
             if any(finding.kind == "link_altered" for finding in wrong):
                 walk.golden |= {(table, link.ref) for table in _GOLDEN if link.kind == "golden"}
+                walk.lots = None if link.kind == "lot" else walk.lots
             else:
                 yield from _check_row(link, json.loads(link.content), rows, walk)
         progress("records", walk.seq, last.seq)
@@ -274,6 +279,10 @@ def _rows_of(session: Session, chunk: Sequence[Any]) -> dict[tuple[str, str], An
             *raw(InspectionRow, ("id", "number", "created_at", "image_sha256", "data", "record_sha256")),
             *(column.label(f"listed_{column.key}") for column in CatalogueRow.__table__.c),
             others.scalar_subquery().label("listed_other_classes"),
+            select(LotPartRow.lot_id)
+            .where(LotPartRow.inspection_id == InspectionRow.id)
+            .scalar_subquery()
+            .label("lot_id"),
         ]
         query = select(*columns).outerjoin(CatalogueRow, CatalogueRow.id == InspectionRow.id)
         for row in session.execute(query.where(InspectionRow.id.in_(refs))):
@@ -315,10 +324,14 @@ def _check_row(
         walk.inspections += 1
         _, year, running = content["number"].split("-")
         walk.numbers[int(year)] = max(walk.numbers.get(int(year), 0), int(running))
-        _put_off(walk, link.ref, list(_check_inspection(link, content, row)))
+        _put_off(walk, link.ref, list(_check_inspection(link, content, row, walk.lots)))
     elif link.kind == "review":  # goes with its inspection
         _put_off(walk, content["inspection"], _check_other(link, content, row))
-    elif link.kind in ("lot", "model", "template"):
+    elif link.kind == "lot":
+        wrong = _check_other(link, content, row)
+        walk.lots = None if wrong or walk.lots is None else _open_lots(walk.lots, row)
+        yield from wrong
+    elif link.kind in ("model", "template"):
         yield from _check_other(link, content, row)
     elif link.kind == "golden":
         table = "part" if content["event"] in ("added", "removed") else "check"
@@ -339,7 +352,16 @@ def _put_off(walk: _Walk, key: str, findings: list[Finding]) -> None:
         walk.pending.setdefault(key, []).extend(findings)
 
 
-def _check_inspection(link: Any, content: dict[str, Any], row: Any) -> Iterator[Finding]:
+def _open_lots(lots: dict[str, int], event: Any) -> dict[str, int]:
+    """The lots that are open after ``event``, of those that were before it."""
+    if event.kind == "opened":
+        return {**lots, folded(json.loads(event.data)["terms"]["number"]): event.lot_id}
+    return {number: lot_id for number, lot_id in lots.items() if lot_id != event.lot_id}
+
+
+def _check_inspection(
+    link: Any, content: dict[str, Any], row: Any, lots: dict[str, int] | None
+) -> Iterator[Finding]:
     what = named(content["number"])
     if row is None:
         yield Finding("missing", link.seq, what)
@@ -357,6 +379,11 @@ def _check_inspection(link: Any, content: dict[str, Any], row: Any) -> Iterator[
     if wrong:
         yield Finding("altered", link.seq, {**what, "how": ", ".join(wrong)})
         return
+    since_the_chain = "files" in content  # before it, links do not follow the order of filing
+    if since_the_chain and lots is not None:
+        named_lot = data.get("context", {}).get("lot", "")
+        if row.lot_id != lots.get(folded(named_lot)):
+            yield Finding("altered", link.seq, {**what, "how": LOT})
     filed = {**searched(data), "number": row.number}
     if row.listed_review_state == "none":  # else what counts is held against the answers
         filed |= unanswered(filed)
