@@ -723,7 +723,6 @@ def run(*arguments: str, folder: Path, typed: str = "") -> tuple[int, str]:
 
 def test_the_command_adds_lists_changes_and_removes(tmp_path: Path) -> None:
     typed = f"{PASSWORD}\n{PASSWORD}\n"
-    assert "Add the first" in run("list", folder=tmp_path)[1]
     assert "anna, admin" in run("add", "Anna", folder=tmp_path, typed=typed)[1]
     assert "otto, operator" in run("add", "otto", "--password-stdin", folder=tmp_path, typed=typed)[1]
     assert "inspector" in run("change", "otto", "--role", "inspector", folder=tmp_path)[1]
@@ -736,6 +735,16 @@ def test_the_command_adds_lists_changes_and_removes(tmp_path: Path) -> None:
     assert run("remove", "otto", folder=tmp_path) == (0, "Removed otto.\n")
     code, said = run("remove", "otto", folder=tmp_path)
     assert code == 1 and "There is no user 'otto'" in said
+
+
+def test_where_there_was_no_server_the_command_finds_no_users_and_begins_nothing(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "mistyped"
+    code, said = run("list", folder=folder)
+    assert code == 1 and "There is no history in" in said and not folder.exists()
+    Store(folder).close()
+    assert "Add the first" in run("list", folder=folder)[1]
 
 
 def test_the_command_shows_a_token_once(tmp_path: Path) -> None:

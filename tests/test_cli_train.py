@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -118,6 +119,7 @@ def resumed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = start(data, out, "--resume")
     said = run.communicate(timeout=PATIENCE)[0]
     assert run.returncode == 0, said
+    assert not re.search("Tip:|Warning", said), said
     return out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,15 @@ stdin_option = click.option(
 )
 
 
-def in_instance(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds ``--instance`` to ``command`` and hands it the accounts found there, first."""
+def in_instance(command: Callable[..., None], *, make: bool = False) -> Callable[..., None]:
+    """Adds ``--instance`` to ``command`` and hands it the accounts found there, first.
+
+    ``make``: also where no server has been yet.
+    """
 
     @instance_option
     def opened(instance: Path | None, **arguments: Any) -> None:
-        store = Store(load_settings(instance=instance).instance)
+        store = Store(load_settings(instance=instance).instance, make=make)
         try:
             command(Accounts(store), **arguments)
         finally:
@@ -75,7 +79,7 @@ def list_users(accounts: Accounts) -> None:
 @click.option("--role", type=click.Choice(ROLES), help="What they may do; the first user is an admin.")
 @click.option("--no-password", is_flag=True, help="A program that uses tokens only.")
 @stdin_option
-@in_instance
+@partial(in_instance, make=True)
 def add(accounts: Accounts, name: str, role: str | None, no_password: bool, password_stdin: bool) -> None:
     """Add the user NAME and ask for a password."""
     role = role or ("operator" if accounts.any() else "admin")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -206,6 +207,7 @@ def fit(
         config.epochs * len(sampler),
         class_balance(train, metadata.classes),
     )
+    _quieten_lightning()
     trainer = L.Trainer(
         default_root_dir=folder,
         max_epochs=min(config.stop_after or config.epochs, config.epochs),
@@ -239,6 +241,17 @@ def fit(
     if other:
         net_state = _averaged(net_state, other, 0.5)
     return FitResult(net_state, metadata, manifest, history)
+
+
+def _quieten_lightning() -> None:
+    """Leave out what Lightning says of its own insides, of a service, and of our folder, which is there."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)
+    for message in (".*LeafSpec.*", "Checkpoint directory .* exists"):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def _is_no_tip(record: logging.LogRecord) -> bool:
+    return "Tip:" not in record.getMessage()
 
 
 def _weights_like(net: CamNet, metadata: ModelMetadata, path: Path) -> Mapping[str, torch.Tensor]:
