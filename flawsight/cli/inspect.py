@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 import click
-import cv2
 import numpy as np
 
 from flawsight.atomic import replacing, write_bytes
@@ -86,7 +85,6 @@ def inspect(
     share a name, the names of their folders are put before it. The line lists them under "files".
     """
     settings = load_settings(model=model)
-    cv2.setNumThreads(1)  # pictures lie side by side: one that takes all cores for itself holds up the others
     inspector = _moved(_load(settings), accept_below, reject_from)
     beside = _template(inspector, template) if template else None
     files = find_images(paths)

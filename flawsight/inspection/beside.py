@@ -7,4 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
+
+cv2.setNumThreads(1)  # a step that takes all cores for itself waits for those that are at work beside it
 BESIDE = ThreadPoolExecutor(2, thread_name_prefix="beside")  # its threads begin with the first work

@@ -54,8 +54,9 @@ def class_map(features: Float, head: Head) -> Float:
     Their mean over the cells is exactly the network's logits.
     """
     head = head.at(features)
-    scores = np.tensordot(head.weight, features, axes=1) + head.bias[:, None, None]
-    return np.asarray(scores, np.float32)
+    scores = head.weight @ features.reshape(len(features), -1)
+    scores += head.bias[:, None]
+    return np.asarray(scores, np.float32).reshape(-1, *features.shape[1:])
 
 
 def cam(features: Float, head: Head, index: int) -> Float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,7 @@ from flawsight.inspection.familiarity import KnownParts
 from flawsight.inspection.identify import identify
 from flawsight.inspection.quality import assess, check_size
 from flawsight.inspection.result import Box, Heatmap, ImageInfo, Inspection, ModelInfo
-from flawsight.inspection.strangeness import Strangeness, strangeness
+from flawsight.inspection.strangeness import strangeness
 from flawsight.inspection.template import Reading, Rule, Template, read
 from flawsight.inspection.words import doubt_reason, poor_photo_reason, template_reason, unknown_reason
 from flawsight.metadata import Decision
@@ -139,7 +138,6 @@ class Inspector:
         seen = BESIDE.submit(strangeness, image, self.known_parts.reaches if self.known_parts else {})
         assessed = BESIDE.submit(assess, image)
         logits, features, placement = self._run(image, name, clock)
-        foreignness = BESIDE.submit(self._foreignness, features, seen)
         scores = explain.class_map(features, self.engine.head)  # (K, h, w)
         clock.lap("explain")
         beside = None
@@ -156,7 +154,8 @@ class Inspector:
         explained = next((one for one in probabilities if one in metadata.defects), ranked[0][0])
         heatmap = self._defect_map(cells, features, explained, placement)
         clock.lap("explain")
-        distance, strange = foreignness.result()
+        known = self.known_parts
+        distance, strange = known.foreignness(features, seen.result()) if known else (None, "")
         judgement = self._judge(probabilities, distance, strange)
         if template and beside and not beside.comparison.fits:
             with speaking(ENGLISH):
@@ -170,7 +169,6 @@ class Inspector:
         clock.lap("explain")
         quality = assessed.result()
         clock.lap("quality")
-        known = self.known_parts
         height, width = image.shape[:2]
         inspection = Inspection(
             image=ImageInfo(name, path, sha256 or imaging.sha256(image.tobytes()), width, height),
@@ -231,11 +229,6 @@ class Inspector:
         decision = self.metadata.decision
         limits = {"accept_below": decision.accept_below, "reject_from": decision.reject_from}
         return limits if self.metadata.defects else {**limits, "sure_from": decision.sure_from}
-
-    def _foreignness(self, features: Float, seen: Future[Strangeness]) -> tuple[float | None, str]:
-        """How foreign the image is, and what by itself makes it so; ``None`` for a model that cannot tell."""
-        known = self.known_parts
-        return known.foreignness(features, seen.result()) if known else (None, "")
 
     def _judge(self, probabilities: dict[str, float], distance: float | None, strange: str) -> Judgement:
         if self.metadata.defects:

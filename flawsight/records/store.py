@@ -43,7 +43,7 @@ from flawsight.inspection.result import Inspection
 from flawsight.records import links
 from flawsight.records.catalogue import catalogue_row, microseconds, moment, other_classes
 from flawsight.records.membership import join_lot
-from flawsight.records.record import CONTEXT, PICTURES, Record, picture_hashes, seal
+from flawsight.records.record import CONTEXT, PICTURES, Record, seal
 from flawsight.records.tables import CatalogueRow, InspectionRow, NumberRow, OtherClassRow
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -129,13 +129,11 @@ class Store:
             data["context"] = known
         with self._errors("write"):
             try:
-                _file_folder(upload, pictures, writing, final)
-                contents = {name: _content(picture) for name, picture in pictures.items()}
-                names = {name: _file_name(name, content) for name, content in contents.items()}
-                hashes = picture_hashes(contents)
+                seals = _file_folder(upload, pictures, writing, final)
+                names = {name: _file_name(name, _content(picture)) for name, picture in pictures.items()}
+                hashes = {name: seals[name] for name in pictures}
                 with self._session(write=True) as session:
                     row = self._file_row(session, record_id, data, names, hashes)
-                    seals = {UPLOAD_NAME: hashlib.sha256(upload).hexdigest(), **hashes}
                     links.append(session, "inspection", row.id, links.inspection_content(row, seals))
                     record = self.record(row)
             except BaseException:
@@ -362,34 +360,44 @@ def _file_name(name: str, content: bytes) -> str:
     return name + next((suffix for magic, suffix in _SUFFIXES.items() if content.startswith(magic)), ".bin")
 
 
-def _file_folder(upload: bytes, pictures: Mapping[str, Picture], writing: Path, final: Path) -> None:
-    """The folder ``final`` with an inspection's files, whole and safe on the disk, by way of ``writing``."""
-    _write_folder(writing, {UPLOAD: upload, PENDING: b"", **pictures})
+def _file_folder(
+    upload: bytes, pictures: Mapping[str, Picture], writing: Path, final: Path
+) -> dict[str, str]:
+    """The folder ``final`` with an inspection's files, whole and safe on the disk, by way of ``writing``.
+
+    Returns:
+        Name (``UPLOAD_NAME`` or a picture's) to SHA-256, as ``record.picture_hashes`` gives it.
+    """
+    hashes = _write_folder(writing, {UPLOAD_NAME: upload, **pictures})
     writing.rename(final)
     _flush_folder(final.parent)
+    return hashes
 
 
-def _write_folder(folder: Path, files: Mapping[str, Picture]) -> None:
-    """A new folder with ``files``, safe on the disk; the same bytes under two names are stored once."""
+def _write_folder(folder: Path, files: Mapping[str, Picture]) -> dict[str, str]:
+    """A new folder with ``files``, safe on the disk, and their hashes; the same bytes are stored once."""
     folder.mkdir()
-    stored: dict[bytes, Path] = {}
+    (folder / PENDING).touch()
+    stored: dict[str, Path] = {}  # by hash
+    hashes: dict[str, str] = {}
     with ExitStack() as opened:
         written: list[BinaryIO] = []
         for name, picture in files.items():
             if isinstance(picture, Future) and not picture.done():
                 _flush(written)  # the disk is waited for while the picture is being made
             content = _content(picture)
-            path = folder / (_file_name(name, content) if name in PICTURES else name)
-            if content in stored and _linked(stored[content], path):
+            path = folder / (UPLOAD if name == UPLOAD_NAME else _file_name(name, content))
+            digest = hashes[name] = hashlib.sha256(content).hexdigest()
+            if digest in stored and _linked(stored[digest], path):
                 continue
-            stored[content] = path
+            stored[digest] = path
             file = opened.enter_context(path.open("xb"))
             file.write(content)
             file.flush()
-            if content:
-                written.append(file)
+            written.append(file)
         _flush(written)
     _flush_folder(folder)
+    return hashes
 
 
 def _flush(files: list[BinaryIO]) -> None:
