@@ -32,10 +32,11 @@ from flawsight.inspection.engines import load_engine
 from flawsight.inspection.inspector import Inspector
 from flawsight.preprocessing import prepare
 
-TIMES, SOME = 30, 10
+TIMES = 30
 FOLDER_IMAGES = 400
 INSPECTIONS = 1000
-TURNS = 2
+TURNS = 2  # of the folder, which takes half a minute
+SHORT_TURNS, SHORT = 10, 10  # of one answer, and how often it is asked for in each
 CORES = len(os.sched_getaffinity(0))
 
 
@@ -83,8 +84,8 @@ def answer(server: Server, model: Path, data: bytes) -> dict[str, float]:
     bare = _bare(model, data, CORES)
     with closing(server.connect()) as connection:
         turns = [
-            (median_ms(bare, SOME), median_ms(lambda: upload(connection, data), SOME))
-            for _ in range(TIMES // 3)
+            (median_ms(bare, SHORT), median_ms(lambda: upload(connection, data), SHORT))
+            for _ in range(SHORT_TURNS)
         ]
     forward, whole = (min(taken) for taken in zip(*turns, strict=True))
     return {"forward": forward, "answer": whole}

@@ -93,10 +93,10 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, "tests")
 from factories import encode, make_inspection, make_pictures
-from flawsight.records import Store, links, store
+from flawsight.records import Store, folder, links
 inspection = make_inspection()
 at = sys.argv[2]
-where = links if at == "append" else store
+where = links if at == "append" else folder
 original = getattr(where, at)
 def killed(*arguments):
     if at == "append":

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from flawsight.records import links
 from flawsight.records.catalogue import microseconds
-from flawsight.records.store import PENDING, Store
+from flawsight.records.folder import PENDING
+from flawsight.records.store import Store
 from flawsight.records.tables import (
     CatalogueRow,
     DeletionRow,

@@ -15,7 +15,6 @@ whole; what a crash cut off still carries its ``pending`` mark and is cleared aw
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import logging
 import os
@@ -26,12 +25,11 @@ import time
 import uuid
 import weakref
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, func, select
 from sqlalchemy.dialects.sqlite import insert
@@ -42,14 +40,12 @@ from flawsight.errors import NotFound, RecordError
 from flawsight.inspection.result import Inspection
 from flawsight.records import links
 from flawsight.records.catalogue import catalogue_row, microseconds, moment, other_classes
+from flawsight.records.folder import PENDING, UPLOAD, Picture, content_of, file_folder, file_name
 from flawsight.records.membership import join_lot
 from flawsight.records.record import CONTEXT, PICTURES, Record, seal
 from flawsight.records.tables import CatalogueRow, InspectionRow, NumberRow, OtherClassRow
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-UPLOAD = "upload.bin"
-UPLOAD_NAME = "upload"  # of that file beside the pictures' names
-PENDING = "pending"  # mark inside a folder whose row is not committed yet
 WRITING = ".writing"
 ORPHAN_AGE_S = 600.0  # younger leftovers may be of another process that is still writing, if there is one
 RECENT = 1000  # newest inspections whose mark may have outlived a crash
@@ -63,8 +59,6 @@ _COUNTING = (
 )
 _LATEST = select(func.max(CatalogueRow.at))
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-Picture: TypeAlias = bytes | Future[bytes]  # encoded, or still being made
-_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
 log = logging.getLogger(__name__)
 
@@ -129,8 +123,8 @@ class Store:
             data["context"] = known
         with self._errors("write"):
             try:
-                seals = _file_folder(upload, pictures, writing, final)
-                names = {name: _file_name(name, _content(picture)) for name, picture in pictures.items()}
+                seals = file_folder(upload, pictures, writing, final)
+                names = {name: file_name(name, content_of(picture)) for name, picture in pictures.items()}
                 hashes = {name: seals[name] for name in pictures}
                 with self._session(write=True) as session:
                     row = self._file_row(session, record_id, data, names, hashes)
@@ -350,84 +344,6 @@ def _insert(session: Session, row: InspectionRow | CatalogueRow) -> None:
     """Insert ``row`` as it is, without the session's book-keeping, which takes as long again."""
     values = {column.key: getattr(row, column.key) for column in row.__table__.columns}
     session.connection().execute(insert(type(row)), values)
-
-
-def _content(picture: Picture) -> bytes:
-    return picture.result() if isinstance(picture, Future) else picture
-
-
-def _file_name(name: str, content: bytes) -> str:
-    return name + next((suffix for magic, suffix in _SUFFIXES.items() if content.startswith(magic)), ".bin")
-
-
-def _file_folder(
-    upload: bytes, pictures: Mapping[str, Picture], writing: Path, final: Path
-) -> dict[str, str]:
-    """The folder ``final`` with an inspection's files, whole and safe on the disk, by way of ``writing``.
-
-    Returns:
-        Name (``UPLOAD_NAME`` or a picture's) to SHA-256, as ``record.picture_hashes`` gives it.
-    """
-    hashes = _write_folder(writing, {UPLOAD_NAME: upload, **pictures})
-    writing.rename(final)
-    _flush_folder(final.parent)
-    return hashes
-
-
-def _write_folder(folder: Path, files: Mapping[str, Picture]) -> dict[str, str]:
-    """A new folder with ``files``, safe on the disk, and their hashes; the same bytes are stored once."""
-    folder.mkdir()
-    (folder / PENDING).touch()
-    stored: dict[str, Path] = {}  # by hash
-    hashes: dict[str, str] = {}
-    with ExitStack() as opened:
-        written: list[BinaryIO] = []
-        for name, picture in files.items():
-            if isinstance(picture, Future) and not picture.done():
-                _flush(written)  # the disk is waited for while the picture is being made
-            content = _content(picture)
-            path = folder / (UPLOAD if name == UPLOAD_NAME else _file_name(name, content))
-            digest = hashes[name] = hashlib.sha256(content).hexdigest()
-            if digest in stored and _linked(stored[digest], path):
-                continue
-            stored[digest] = path
-            file = opened.enter_context(path.open("xb"))
-            file.write(content)
-            file.flush()
-            written.append(file)
-        _flush(written)
-    _flush_folder(folder)
-    return hashes
-
-
-def _flush(files: list[BinaryIO]) -> None:
-    """Make the content of ``files`` survive a power cut, and empty the list.
-
-    All are on their way by now, so the first wait is nearly the only one.
-    """
-    for file in files:
-        os.fsync(file.fileno())
-    files.clear()
-
-
-def _linked(file: Path, name: Path) -> bool:
-    """Give ``file`` a second ``name``, where the disk can."""
-    try:
-        name.hardlink_to(file)
-    except OSError:  # FAT and some network folders know of no second names
-        return False
-    return True
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make names in ``folder`` survive a power cut, where the system can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _engine(database: Path) -> Engine:

@@ -13,10 +13,11 @@ from sqlalchemy import String, select, type_coerce
 
 from flawsight.records.as_stored import CHUNK, moment, named, raw
 from flawsight.records.findings import NAMES, PICTURES, Finding
+from flawsight.records.folder import UPLOAD, UPLOAD_NAME
 from flawsight.records.links import Head
 from flawsight.records.part_templates import PartTemplates
 from flawsight.records.record import seal
-from flawsight.records.store import UPLOAD, UPLOAD_NAME, Store
+from flawsight.records.store import Store
 from flawsight.records.tables import InspectionRow, LinkRow, TemplateChangeRow
 
 HASHING = 2  # files hashed at once
