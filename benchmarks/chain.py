@@ -44,7 +44,7 @@ def fill(store: Store, count: int) -> None:
             session.execute(insert(CatalogueRow), [line_of(row) for row in rows])
             for row in rows:
                 content = links.inspection_content(SimpleNamespace(**row), {"upload": "0" * 64, **HASHES})
-                links.append(session, "inspection", row["id"], content)
+                links.append(session.connection(), "inspection", row["id"], content)
     with store.transaction("write", write=True) as session:
         session.add(NumberRow(year=BEGIN.year, last=count))
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from flawsight.errors import ModelError
 
@@ -104,6 +108,11 @@ class ModelMetadata:
     export: dict[str, Any] = field(default_factory=dict)
     product: dict[str, Any] = field(default_factory=dict)
     format: str = FORMAT
+
+    @cached_property
+    def is_defect(self) -> NDArray[np.bool_]:
+        """(K,) which of ``classes`` are defects."""
+        return np.array([name in self.defects for name in self.classes], bool)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -28,6 +28,7 @@ from flawsight.inspection.pictures import (
     reduced,
     truth_layer,
 )
+from flawsight.inspection.result import Inspection
 from flawsight.inspection.tiny import METADATA
 from flawsight.web import explanations
 
@@ -189,6 +190,26 @@ def test_pictures_of_a_large_photo_are_reduced_and_show_the_same_place(
         assert box.x1 * 1.5 <= whole.x1 < whole.x2 <= box.x2 * 1.5
         assert box.y1 * 1.5 <= whole.y1 < whole.y2 <= box.y2 * 1.5
     assert opened(encode_layer(found.heatmap)).shape == (1536, 2048, 4)
+
+
+def test_a_picture_of_a_good_part_that_would_show_the_part_alone_is_its_original(
+    inspector: Inspector, good_part: Pixels, scratched_part: Pixels
+) -> None:
+    found = _without_heat(inspector.inspect(np.tile(good_part, (2, 2, 1)), name="x"))
+    filed = encode_pictures(found)
+    assert found.verdict == "accept" and filed["boxes"] == filed["heatmap"] == filed["original"]
+    assert filed["edges"] != filed["original"] != filed["heat_layer"]
+    photo = encode_pictures(_without_heat(replace(found, pixels=np.tile(good_part, (9, 9, 1)))))
+    assert photo["boxes"] != photo["original"] != photo["heatmap"]  # they are smaller
+    small = encode_pictures(inspector.inspect(good_part, name="x"))
+    assert opened(small["boxes"]).shape[0] > good_part.shape[0]  # enlarged, as every other of these parts
+    marked = encode_pictures(inspector.inspect(scratched_part, name="x"))
+    assert len(set(marked.values())) == len(marked)
+
+
+def _without_heat(found: Inspection) -> Inspection:
+    height, width = found.pixels.shape[:2]
+    return replace(found, heatmap=replace(found.heatmap, values=np.zeros((height, width), np.float32)))
 
 
 def test_the_truth_layer_covers_the_mask_and_a_line_around_it() -> None:

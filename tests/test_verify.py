@@ -372,7 +372,7 @@ def test_links_of_golden_parts_from_before_say_no_time_and_still_hold(store: Sto
         session.flush()
         content = links.golden_content(row, "added", "A. Kern", row.added_at)
         del content["at"]
-        links.append(session, "golden", row.id, content)
+        links.append(session.connection(), "golden", row.id, content)
     assert texts(verify(store)) == []
     tamper(store, "UPDATE golden_parts SET title = 'smooth'")
     assert texts(verify(store)) == ["Golden part 1 was altered: it does not say what was filed."]

@@ -63,7 +63,7 @@ def calibrated(scores: NDArray[np.float64], metadata: ModelMetadata) -> NDArray[
     temperature scaling with one bias (Guo et al., "On calibration of modern neural networks", ICML 2017).
     """
     decision = metadata.decision
-    biases = np.where(np.isin(metadata.classes, metadata.defects), decision.defect_bias, 0.0)
+    biases = np.where(metadata.is_defect, decision.defect_bias, 0.0)
     return _softmax((scores + biases) / decision.temperature)
 
 
@@ -88,7 +88,7 @@ def judge(probabilities: Mapping[str, float], defects: Collection[str], decision
 
 def _pool_top_cells(class_map: Float, metadata: ModelMetadata) -> NDArray[np.float64]:
     cells = cell_probabilities(class_map).reshape(len(metadata.classes), -1).astype(np.float64)  # (K, cells)
-    is_defect = np.isin(metadata.classes, metadata.defects)
+    is_defect = metadata.is_defect
     suspicion = cells[is_defect].sum(axis=0)
     count = min(metadata.decision.cells, suspicion.size)
     top = np.argsort(-suspicion, kind="stable")[:count]

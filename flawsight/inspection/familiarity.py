@@ -117,15 +117,14 @@ class KnownParts:
         planes = [plane.to_dict() for plane in self.planes]
         return {"kind": KIND, "limit": round(self.limit, 6), "planes": planes, "reaches": {**self.reaches}}
 
-    def foreignness(self, features: Float, strange: Strangeness) -> tuple[float, str]:
-        """How foreign a picture with ``features`` (C, h, w) is, to be compared with ``limit``.
+    def foreignness(self, distance: float, strange: Strangeness) -> tuple[float, str]:
+        """How foreign a picture is whose features lie at ``distance``, to be compared with ``limit``.
 
         ``strange`` is what the picture itself says, measured against ``reaches``; the second value says what
         makes the picture foreign, where that is it.
         """
-        far = self.distance(features)
         by_itself = self.limit * strange.value
-        return (by_itself, strange.why) if strange.value > 1 and by_itself > far else (far, "")
+        return (by_itself, strange.why) if strange.value > 1 and by_itself > distance else (distance, "")
 
     def distance(self, features: Float) -> float:
         """How foreign features (C, h, w) are, 0 for those in all planes; to be compared with ``limit``.

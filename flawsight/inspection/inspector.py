@@ -51,7 +51,6 @@ class Inspector:
         self.engine = engine
         self.metadata = replace(engine.metadata, decision=decision) if decision else engine.metadata
         self.known_parts = KnownParts.of(engine.metadata)
-        self._defects = np.isin(self.metadata.classes, self.metadata.defects)  # (K,)
         product = engine.metadata.product
         learn(product)
         words = {key: product[key] for key in ("title", "task", "wording") if key in product}
@@ -138,6 +137,8 @@ class Inspector:
         seen = BESIDE.submit(strangeness, image, self.known_parts.reaches if self.known_parts else {})
         assessed = BESIDE.submit(assess, image)
         logits, features, placement = self._run(image, name, clock)
+        # The distance from known parts takes as long as the class map, and the features are all it needs.
+        far = BESIDE.submit(self.known_parts.distance, features) if self.known_parts else None
         scores = explain.class_map(features, self.engine.head)  # (K, h, w)
         clock.lap("explain")
         beside = None
@@ -155,7 +156,7 @@ class Inspector:
         heatmap = self._defect_map(cells, features, explained, placement)
         clock.lap("explain")
         known = self.known_parts
-        distance, strange = known.foreignness(features, seen.result()) if known else (None, "")
+        distance, strange = known.foreignness(far.result(), seen.result()) if known and far else (None, "")
         judgement = self._judge(probabilities, distance, strange)
         if template and beside and not beside.comparison.fits:
             with speaking(ENGLISH):
@@ -256,7 +257,7 @@ class Inspector:
 
     def _evidence(self, cells: Float) -> Float:
         """Probability of any defect (h, w), of those of each class (K, h, w)."""
-        return np.asarray(cells[self._defects].sum(axis=0))
+        return np.asarray(cells[self.metadata.is_defect].sum(axis=0))
 
     def _heatmap(self, cells: Float, features: Float, class_id: str, placement: Placement) -> Heatmap:
         """Evidence for ``class_id``.
@@ -282,7 +283,7 @@ class Inspector:
         different: tuple[Box, ...] = ()
         if beside:
             different = tuple(box for box in beside.boxes if box.score >= decision.template["score"])
-            cells = np.where(self._defects[:, None, None] & ~beside.unseen, np.float32(0), cells)
+            cells = np.where(self.metadata.is_defect[:, None, None] & ~beside.unseen, np.float32(0), cells)
         find = partial(
             explain.boxes_from_cells, cells, metadata.classes, placement=placement, stride=metadata.stride
         )

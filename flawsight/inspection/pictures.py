@@ -70,19 +70,28 @@ def start_pictures(inspection: Inspection, upload: bytes = b"") -> dict[str, Fut
     ``original`` is ``upload`` itself where any viewer shows those bytes as they were inspected,
     otherwise it is lossless unless it is very large. The others are JPEG, for they are looked at and
     not measured, and ``heat_layer`` is PNG, for it is transparent; none of them is larger than
-    ``LARGEST_SIDE``.
+    ``LARGEST_SIDE``. One that would show the part alone, as most of a good part do, is ``original`` again.
     """
     shown = reduced(inspection)
     levels = _heat_levels(shown)
+    original = BESIDE.submit(
+        lambda: upload if imaging.shows_as_is(upload) else _encode_original(inspection.pixels)
+    )
     encoders: dict[str, Callable[[], bytes]] = {
-        "original": lambda: upload if imaging.shows_as_is(upload) else _encode_original(inspection.pixels),
         "boxes": lambda: imaging.encode_jpeg(draw_boxes(shown.pixels, shown.boxes), JPEG_QUALITY),
         # Beside the one before: Pillow lets nothing else run, OpenCV hardly ever minds.
         "heat_layer": lambda: imaging.encode_indexed_png(levels, _palette()),
         "heatmap": lambda: imaging.encode_jpeg(_blend(shown.pixels, levels), JPEG_QUALITY),
         "edges": lambda: imaging.encode_jpeg(draw_edges(shown), JPEG_QUALITY),
     }
-    return {name: BESIDE.submit(encode) for name, encode in encoders.items()}
+    as_large = shown is inspection
+    bare = {
+        "boxes": as_large and not shown.boxes and _enlarged(shown.pixels) == 1,
+        "heatmap": as_large and not levels.any(),
+    }
+    return {"original": original} | {
+        name: original if bare.get(name) else BESIDE.submit(encode) for name, encode in encoders.items()
+    }
 
 
 def reduced(inspection: Inspection) -> Inspection:
@@ -176,7 +185,7 @@ def draw_boxes(image: Pixels, boxes: tuple[Box, ...], named: bool = False) -> Pi
     Numbers are the same in every language and cover little; ``named`` writes class title and score beside
     them, for a picture that has to stand alone.
     """
-    factor = max(1, math.ceil(SMALLEST_SIDE / max(image.shape[:2])))
+    factor = _enlarged(image)
     size = (image.shape[1] * factor, image.shape[0] * factor)
     canvas = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_NEAREST), np.uint8)
     width = max(2, round(max(canvas.shape[:2]) / 300))
@@ -190,6 +199,12 @@ def draw_boxes(image: Pixels, boxes: tuple[Box, ...], named: bool = False) -> Pi
     return canvas
 
 
+def _enlarged(image: Pixels) -> int:
+    """How many times a small image is enlarged to be written on."""
+    side: int = max(image.shape[:2])
+    return max(1, math.ceil(SMALLEST_SIDE / side))
+
+
 def draw_edges(inspection: Inspection) -> Pixels:
     """Sobel edges inside the hot region, bright over the darkened grey part, RGB (H, W, 3).
 
@@ -201,10 +216,14 @@ def draw_edges(inspection: Inspection) -> Pixels:
     if good or heat.peak_score <= 0:
         hot = np.zeros_like(hot)
     grey = cv2.convertScaleAbs(cv2.cvtColor(inspection.pixels, cv2.COLOR_RGB2GRAY), alpha=CONTEXT)
-    context = np.where(hot, grey // 3, grey)  # the region itself steps back behind its edges
-    picture = np.maximum(context, edges(inspection.pixels, hot))
-    blue = np.where(hot, picture // 2, picture)  # edges are yellow
-    return np.asarray(cv2.merge((picture, picture, blue)), np.uint8)
+    picture = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
+    window = _window(hot.astype(np.uint8))
+    around, inside = grey[window], hot[window]
+    context = np.where(inside, around // 3, around)  # the region itself steps back behind its edges
+    lines = np.maximum(context, edges(inspection.pixels, hot)[window])
+    blue = np.where(inside, lines // 2, lines)  # edges are yellow
+    picture[window] = np.stack((lines, lines, blue), axis=2)
+    return picture
 
 
 def _heat_levels(inspection: Inspection) -> Pixels:
@@ -237,15 +256,28 @@ def _alpha(layer: bytes) -> Pixels:
 
 
 def _blend(image: Pixels, levels: Pixels) -> Pixels:
-    """The colours of ``levels`` (H, W) over RGB ``image`` (H, W, 3); in bytes, so large images stay lean."""
+    """The colours of ``levels`` (H, W) over RGB ``image`` (H, W, 3); in bytes, so large images stay lean.
+
+    Where the level is 0 the image stays as it is.
+    """
+    blended, window = image.copy(), _window(levels)
+    if not levels[window].size:
+        return blended
     palette = _palette()
     opacity = np.repeat(palette[:, 3:].astype(np.float32) * np.float32(OPACITY / 255), 3, axis=1)  # (256, 3)
     shares, colours = ((1 - opacity) * 255, palette[:, :3] * opacity)
     rest, glow = (
-        cv2.applyColorMap(levels, np.round(table).astype(np.uint8).reshape(256, 1, 3))
+        cv2.applyColorMap(levels[window], np.round(table).astype(np.uint8).reshape(256, 1, 3))
         for table in (shares, colours)
     )
-    return np.asarray(cv2.add(cv2.multiply(image, rest, scale=1 / 255), glow), np.uint8)
+    blended[window] = cv2.add(cv2.multiply(image[window], rest, scale=1 / 255), glow)
+    return blended
+
+
+def _window(values: Pixels) -> tuple[slice, slice]:
+    """The part of ``values`` (H, W) outside of which all are 0."""
+    left, top, width, height = cv2.boundingRect(values)
+    return slice(top, top + height), slice(left, left + width)
 
 
 def _encode_original(pixels: Pixels) -> bytes:

@@ -141,7 +141,8 @@ def _energies(tile: NDArray[Any]) -> tuple[float, float]:
 
 
 def _variance(values: NDArray[np.float32]) -> float:
-    return float(cv2.meanStdDev(values)[1].item() ** 2)
+    """Of detail, whose mean is next to nothing: so mean square less squared mean, quickly had, is exact."""
+    return float(cv2.norm(values) ** 2 / values.size - cv2.mean(values)[0] ** 2)
 
 
 def _tiles(grey: NDArray[Any]) -> list[NDArray[Any]]:

@@ -143,7 +143,7 @@ def places(
     comparison: Comparison, cells: Float, metadata: ModelMetadata, placement: Placement
 ) -> list[Place]:
     """What differs, with what the network's ``cells`` (K, h, w), probabilities of the classes, say there."""
-    defects = np.isin(metadata.classes, metadata.defects)  # (K,)
+    defects = metadata.is_defect
     found = []
     for one in comparison.differences:
         rows, columns = _cells_of(one, placement, metadata.stride)
@@ -185,7 +185,7 @@ def read(comparison: Comparison, cells: Float, metadata: ModelMetadata, placemen
     rule = Rule.of(metadata.decision.template)
     if not comparison.fits:
         return Reading(comparison, cells, np.ones(cells.shape[1:], bool), ())
-    defects = np.isin(metadata.classes, metadata.defects)  # (K,)
+    defects = metadata.is_defect
     down, across = _middles(cells.shape[1:], placement, metadata.stride)
     unseen = ~_shown(comparison, cells.shape[1:], placement, metadata.stride)
     bad = np.where(defects[:, None, None], cells, 0)

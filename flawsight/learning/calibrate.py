@@ -89,7 +89,7 @@ def calibrate(
         decision = choose_cells(readings, labels, meta, decision)
     decision = _calibrated(readings, labels, meta, decision)
     probabilities = answers(readings, meta, decision)
-    truth = np.isin(np.array(meta.classes)[labels], meta.defects)
+    truth = meta.is_defect[labels]
     accept, reject = choose_thresholds(defect_mass(probabilities, meta), truth, costs)
     decision = replace(decision, accept_below=accept, reject_from=reject)
     boards = [replace(s, region=None) for s in {s.path: s for s in samples if s.region and s.boxes}.values()]

@@ -136,7 +136,7 @@ def curves(answers: Answers, meta: ModelMetadata) -> dict[str, list[Any]]:
     ``mass`` is the defect probability, ``truth`` 1 for a defective part; ``confidence`` is that of the
     class that was answered, ``right`` 1 where it is the true one; ``held`` as in ``Curves``.
     """
-    truth = np.isin(np.array(meta.classes)[answers.labels], meta.defects)
+    truth = meta.is_defect[answers.labels]
     return {
         "mass": np.round(defect_mass(answers.probabilities, meta), 4).tolist(),
         "truth": truth.astype(int).tolist(),
@@ -197,7 +197,7 @@ def _reduce(sample: Sample, inspection: Inspection, meta: ModelMetadata, rng: np
 
 def _figures(answers: Answers, meta: ModelMetadata) -> dict[str, Any]:
     groups = np.array([item.sample.group for item in answers.items])
-    truth = np.isin(np.array(meta.classes)[answers.labels], meta.defects)
+    truth = meta.is_defect[answers.labels]
     point = scores(answers.probabilities, answers.labels, meta, answers.predicted)
     intervals = _bootstrap(answers, groups, meta)
     result: dict[str, Any] = {

@@ -47,6 +47,6 @@ def compare_maps(readings: Sequence[Reading], meta: ModelMetadata) -> list[dict[
 
 def _maps(reading: Reading, probabilities: Float, meta: ModelMetadata) -> Iterator[tuple[str, Float]]:
     cells = explain.cell_probabilities(reading.full_scores)
-    defects = np.isin(meta.classes, meta.defects)
+    defects = meta.is_defect
     yield "the most probable defect", cells[int(np.where(defects, probabilities, -1).argmax())]
     yield "all defects together", cells[defects].sum(axis=0)

@@ -57,7 +57,7 @@ def _places(net: CamNet, path: Path, metadata: ModelMetadata) -> NDArray[np.int6
     _, features = net(torch.from_numpy(values)[None].to(device, memory_format=torch.channels_last))
     scores = net.class_map(features)[0].float().cpu().numpy()
     cells = real_cells(cell_probabilities(scores), placement, metadata.stride)
-    suspicion = cells[np.isin(metadata.classes, metadata.defects)].sum(axis=0)  # (h, w)
+    suspicion = cells[metadata.is_defect].sum(axis=0)  # (h, w)
     order = np.argsort(-suspicion, axis=None, kind="stable")[:MOST]
     rows, columns = np.unravel_index(order[suspicion.ravel()[order] >= SUSPICIOUS], suspicion.shape)
     return (np.stack([rows, columns], axis=1) * metadata.stride + metadata.stride // 2).astype(np.int64)

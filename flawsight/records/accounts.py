@@ -39,6 +39,7 @@ LONGEST_WAIT = timedelta(minutes=15)
 FORGOTTEN_AFTER = timedelta(days=1)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+_ANYBODY = select(UserRow.id).limit(1)
 
 
 class AccountError(FlawsightError):
@@ -116,7 +117,7 @@ class Accounts:
 
     def any(self) -> bool:
         """Whether there is any account."""
-        return self._store.first(select(UserRow.id).limit(1)) is not None
+        return self._store.first(_ANYBODY) is not None
 
     def users(self) -> list[User]:
         """All users by name."""

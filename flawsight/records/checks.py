@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from flawsight.errors import FlawsightError
@@ -59,8 +60,7 @@ class Checks:
 
     def latest_finished(self, fingerprint: str, *kinds: str) -> Check | None:
         """The latest run of these kinds that was finished, with this ``fingerprint``."""
-        found = _latest(*kinds).where(CheckRow.fingerprint == fingerprint, CheckRow.passed.is_not(None))
-        row = self.store.first(found)
+        row = self.store.first(_latest_finished(*kinds), fingerprint=fingerprint)
         return check_of(row) if row else None
 
     def begin(self, kind: str, by: str, fingerprint: str = "") -> int:
@@ -115,6 +115,13 @@ def finished(session: Session, check_id: int, passed: bool | None, result: dict[
 
 def _latest(*kinds: str, limit: int = 1) -> Any:
     return select(CheckRow).where(CheckRow.kind.in_(kinds)).order_by(CheckRow.id.desc()).limit(limit)
+
+
+@cache
+def _latest_finished(*kinds: str) -> Any:
+    return _latest(*kinds).where(
+        CheckRow.fingerprint == bindparam("fingerprint"), CheckRow.passed.is_not(None)
+    )
 
 
 def check_of(row: CheckRow) -> Check:

@@ -46,6 +46,7 @@ def _write_folder(folder: Path, files: Mapping[str, Picture]) -> dict[str, str]:
     (folder / PENDING).touch()
     stored: dict[str, Path] = {}  # by hash
     hashes: dict[str, str] = {}
+    known: dict[int, str] = {}  # hash by identity: the upload itself is often shown as a picture, or several
     with ExitStack() as opened:
         written: list[BinaryIO] = []
         for name, picture in files.items():
@@ -53,7 +54,9 @@ def _write_folder(folder: Path, files: Mapping[str, Picture]) -> dict[str, str]:
                 _flush(written)  # the disk is waited for while the picture is being made
             content = content_of(picture)
             path = folder / (UPLOAD if name == UPLOAD_NAME else file_name(name, content))
-            digest = hashes[name] = sha256(content)
+            if id(content) not in known:
+                known[id(content)] = sha256(content)
+            digest = hashes[name] = known[id(content)]
             if digest in stored and _linked(stored[digest], path):
                 continue
             stored[digest] = path

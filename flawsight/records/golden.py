@@ -205,7 +205,7 @@ class GoldenParts:
             )  # fmt: skip
             session.add(row)
             session.flush()
-            links.append(session, "golden", row.id, links.golden_content(row, "added", by, now))
+            links.append(session.connection(), "golden", row.id, links.golden_content(row, "added", by, now))
             return _part(row)
 
     def part(self, part_id: int) -> GoldenPart:
@@ -238,7 +238,7 @@ class GoldenParts:
                 raise NotFound(GONE)
             row.removed_at, row.removed_by = (now := datetime.now(UTC)), by
             said = {**links.golden_content(row, "removed", by, now), "why": why}
-            links.append(session, "golden", row.id, said)
+            links.append(session.connection(), "golden", row.id, said)
             return _part(row)
 
     def removals(self, limit: int = 10) -> list[Removal]:
@@ -318,7 +318,9 @@ class GoldenParts:
         with self.store.transaction("write", write=True) as session:
             check = finished(session, check_id, passed, {"parts": outcomes})
             said = {"fingerprint": check.fingerprint, "passed": passed, "parts": outcomes}
-            links.append(session, "golden", check.id, {"event": "checked", "by": check.by, **said})
+            links.append(
+                session.connection(), "golden", check.id, {"event": "checked", "by": check.by, **said}
+            )
         return check
 
     def override(self, fingerprint: str, by: str, rationale: str) -> Check:
@@ -342,7 +344,7 @@ class GoldenParts:
             session.add(row)
             session.flush()
             content = {"event": "override", "by": by, "fingerprint": fingerprint, **said}
-            links.append(session, "golden", row.id, content)
+            links.append(session.connection(), "golden", row.id, content)
         found = self._last(fingerprint)
         assert found is not None
         return found

@@ -95,5 +95,5 @@ def _file(golden: GoldenParts, started: datetime, result: dict[str, Any], by: st
         session.add(row)
         session.flush()
         said = {"event": KIND, "by": by, "fingerprint": fingerprint, "passed": passed, **result}
-        links.append(session, "golden", row.id, said)
+        links.append(session.connection(), "golden", row.id, said)
         return check_of(row)

@@ -44,7 +44,7 @@ def issue(store: Store, ref: str, number: str, render: Callable[[Head | None], b
     }
     try:
         with store.transaction("write", write=True) as session:
-            links.append(session, "pdf", ref, content)
+            links.append(session.connection(), "pdf", ref, content)
     except RecordError:
         return render(None)
     return pdf

@@ -18,7 +18,6 @@ from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
-from sqlalchemy.orm import Session
 
 from flawsight.records.record import canonical_json
 from flawsight.records.tables import (
@@ -65,11 +64,11 @@ class Head:
         return f"{self.seq}:{self.hash}"
 
 
-def append(session: Session, kind: str, ref: object, content: Mapping[str, Any]) -> Head:
-    """Add a link in the transaction of ``session``, which must be a writing one."""
-    seq, previous = session.execute(_LAST).one()
+def append(connection: Connection, kind: str, ref: object, content: Mapping[str, Any]) -> Head:
+    """Add a link in the transaction of ``connection``, which must be a writing one."""
+    seq, previous = connection.execute(_LAST).one()
     link = _link(seq + 1, datetime.now(UTC), kind, str(ref), content, previous)
-    session.connection().execute(insert(LinkRow), link)
+    connection.execute(insert(LinkRow), link)
     return Head(link["seq"], link["hash"])
 
 

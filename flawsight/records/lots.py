@@ -70,7 +70,7 @@ class Lots:
         _check_name(by)
         plans(terms.size, terms.level, terms.limits)
         with self.store.transaction("write", write=True) as session:
-            if there := open_lot(session, terms.number):
+            if there := open_lot(session.connection(), terms.number):
                 raise LotConflict(
                     "A lot %(number)s is open already, since %(since)s. Inspect into that one, "
                     "or close it first.",
@@ -395,7 +395,7 @@ def _note(
     )
     session.add(row)
     session.flush()
-    links.append(session, "lot", row.id, links.lot_content(row))
+    links.append(session.connection(), "lot", row.id, links.lot_content(row))
 
 
 def _matching(wanted: LotFilter) -> Any:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, insert, select
 
 from flawsight.records.tables import InspectionRow, LotPartRow, LotRow
 
 
-def open_lot(session: Session, number: str) -> int | None:
+def open_lot(connection: Connection, number: str) -> int | None:
     """The id of the open lot of that number; there is one at most."""
-    return session.scalar(select(LotRow.id).where(LotRow.number == number, LotRow.state == "open"))
+    return connection.scalar(select(LotRow.id).where(LotRow.number == number, LotRow.state == "open"))
 
 
-def join_lot(session: Session, row: InspectionRow) -> None:
+def join_lot(connection: Connection, row: InspectionRow) -> None:
     """File ``row`` into the open lot it names, in the transaction that files it."""
     number = row.data.get("context", {}).get("lot", "")
-    lot_id = open_lot(session, number) if number else None
+    lot_id = open_lot(connection, number) if number else None
     if lot_id is not None:
-        session.add(LotPartRow(lot_id=lot_id, inspection_id=row.id))
+        connection.execute(insert(LotPartRow), {"lot_id": lot_id, "inspection_id": row.id})

@@ -116,7 +116,7 @@ class Models:
 
     def setup(self) -> Setup:
         """What holds now: one look at the last row."""
-        return Setup.of(self.store.first(_latest()))
+        return Setup.of(self.store.first(_LAST))
 
     def log(self, limit: int = 50) -> list[Change]:
         """Who changed what, latest first."""
@@ -258,7 +258,7 @@ class Models:
             )
             session.add(row)
             session.flush()
-            links.append(session, "model", row.id, links.model_content(row))
+            links.append(session.connection(), "model", row.id, links.model_content(row))
             return Setup.of(row)
 
 
@@ -269,6 +269,9 @@ def _with_a_use_for_the_shadow(setup: Setup) -> Setup:
 
 def _latest(limit: int | None = 1) -> Any:
     return select(ModelChangeRow).order_by(ModelChangeRow.id.desc()).limit(limit)
+
+
+_LAST = _latest()
 
 
 def _before(rows: Iterable[ModelChangeRow], installed: Collection[str], default: str) -> tuple[str, ...]:

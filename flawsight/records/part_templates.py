@@ -191,7 +191,7 @@ class PartTemplates:
         with self.store.transaction("write", write=True) as session:
             session.add(row)
             session.flush()
-            links.append(session, "template", row.id, links.template_content(row))
+            links.append(session.connection(), "template", row.id, links.template_content(row))
             return _change(row)
 
 

@@ -147,7 +147,7 @@ class Retention:
                 record_id = row.id
                 _note_lots(session, row.id, of_lots)
                 gone = links.row_content("deletion", row, inspections=ids, lots=of_lots)
-                links.append(session, "deletion", row.id, gone)
+                links.append(session.connection(), "deletion", row.id, gone)
             for row_id, _ in batch:
                 shutil.rmtree(self.store.folder / row_id, ignore_errors=True)
         return done

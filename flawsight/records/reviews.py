@@ -165,7 +165,7 @@ class Reviews:
                 _refuse_if_overtaken(session, inspection_id, seen)
             session.add(row)
             session.flush()
-            links.append(session, "review", row.id, links.review_content(row))
+            links.append(session.connection(), "review", row.id, links.review_content(row))
             session.execute(
                 update(CatalogueRow)
                 .where(CatalogueRow.id == inspection_id)

@@ -126,9 +126,9 @@ class Store:
                 seals = file_folder(upload, pictures, writing, final)
                 names = {name: file_name(name, content_of(picture)) for name, picture in pictures.items()}
                 hashes = {name: seals[name] for name in pictures}
-                with self._session(write=True) as session:
-                    row = self._file_row(session, record_id, data, names, hashes)
-                    links.append(session, "inspection", row.id, links.inspection_content(row, seals))
+                with self._writing() as connection:
+                    row = self._file_row(connection, record_id, data, names, hashes)
+                    links.append(connection, "inspection", row.id, links.inspection_content(row, seals))
                     record = self.record(row)
             except BaseException:
                 for leftover in (writing, final):
@@ -194,7 +194,7 @@ class Store:
 
     def _file_row(
         self,
-        session: Session,
+        connection: Connection,
         record_id: str,
         data: dict[str, Any],
         names: dict[str, str],
@@ -202,7 +202,7 @@ class Store:
     ) -> InspectionRow:
         """Give the next number and insert the row. The date is taken under the lock: numbers follow time."""
         created_at = datetime.now(UTC)
-        running = session.scalar(_COUNTING, {"year": created_at.year, "last": 1})
+        running = connection.scalar(_COUNTING, {"year": created_at.year, "last": 1})
         number = f"INSP-{created_at.year}-{running:06d}"
         row = InspectionRow(
             id=record_id,
@@ -215,23 +215,22 @@ class Store:
             pictures=names,
             record_sha256=seal(data, number, created_at, hashes),
         )
-        _insert(session, row)
-        at = self._free_moment(session, created_at)
-        _insert(session, catalogue_row(row, at))
-        join_lot(session, row)
-        session.flush()
+        _insert(connection, row)
+        at = self._free_moment(connection, created_at)
+        _insert(connection, catalogue_row(row, at))
+        join_lot(connection, row)
         if others := other_classes(data):
-            session.execute(insert(OtherClassRow), [{"class_id": name, "at": at} for name in others])
+            connection.execute(insert(OtherClassRow), [{"class_id": name, "at": at} for name in others])
         return row
 
-    def _free_moment(self, session: Session, created_at: datetime) -> int:
+    def _free_moment(self, connection: Connection, created_at: datetime) -> int:
         """``created_at`` in microseconds since 1970, or the next that no other inspection has."""
         at = microseconds(created_at)
-        latest = session.scalar(_LATEST)
+        latest = connection.scalar(_LATEST)
         if latest is None or latest < at:
             return at
         self._doubt_clock(created_at, moment(latest))
-        while session.scalar(select(CatalogueRow.at).where(CatalogueRow.at == at)):
+        while connection.scalar(select(CatalogueRow.at).where(CatalogueRow.at == at)):
             at += 1
         return at
 
@@ -276,16 +275,17 @@ class Store:
         if len(missing) > LISTED:
             log.error("So have %d more.", len(missing) - LISTED)
 
-    def first(self, statement: Select[Any]) -> Any:
-        """The first row that ``statement`` reads; ``None`` if there is none.
+    def first(self, statement: Select[Any], **values: object) -> Any:
+        """The first row that ``statement`` reads, given ``values`` for its parameters; ``None`` without one.
 
-        Without a session: that takes three times as long, and every inspection has several such looks.
+        Without a session: that takes three times as long, and every inspection has several such looks. A
+        statement that is made once and kept is sooner read, too.
 
         Raises:
             RecordError: the database cannot be read.
         """
         with self._errors("read"), self._engine.connect() as connection:
-            return connection.execute(statement).first()
+            return connection.execute(statement, values).first()
 
     @contextmanager
     def transaction(self, doing: str, write: bool = False) -> Iterator[Session]:
@@ -296,6 +296,12 @@ class Store:
         """
         with self._errors(doing), self._session(write) as session:
             yield session
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A connection in one writing transaction. Every inspection waits for it: a session takes longer."""
+        with self._engine.execution_options(flawsight_write=True).begin() as connection:
+            yield connection
 
     @contextmanager
     def _session(self, write: bool = False) -> Iterator[Session]:
@@ -340,10 +346,9 @@ class _WritersLock:
         return True
 
 
-def _insert(session: Session, row: InspectionRow | CatalogueRow) -> None:
-    """Insert ``row`` as it is, without the session's book-keeping, which takes as long again."""
+def _insert(connection: Connection, row: InspectionRow | CatalogueRow) -> None:
     values = {column.key: getattr(row, column.key) for column in row.__table__.columns}
-    session.connection().execute(insert(type(row)), values)
+    connection.execute(insert(type(row)), values)
 
 
 def _engine(database: Path) -> Engine:
