@@ -19,7 +19,7 @@ from flawsight.inspection.engines import HEAD_KEY, load_engine
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.tiny import BLURS, HEAD, METADATA, STRIDE, TinyEngine
 from flawsight.learning.parity import box_iou, compare
-from flawsight.learning.precision import head_nodes, label
+from flawsight.learning.precision import fine_nodes, head_nodes, label
 from flawsight.metadata import ONNX_KEY, ModelMetadata
 
 KINDS = {"plate_good": 0, "plate_crack": 2, "plate_hole": 22}  # class to width of the dark mark
@@ -178,6 +178,11 @@ def test_a_model_file_of_before_has_no_certificate() -> None:
 
 def test_head_is_what_lies_between_features_and_logits() -> None:
     assert set(head_nodes(_network())) == {"pool", "flatten", "head"}
+
+
+def test_only_layers_that_read_coarse_maps_are_rounded_to_eight_bits() -> None:
+    blurs = {f"{kind}{size}" for kind in ("conv", "relu", "max") for size in BLURS}
+    assert set(fine_nodes(_network())) == blurs  # the last of them makes cells of STRIDE pixels
 
 
 def run(model: Path, *arguments: object) -> Result:

@@ -31,7 +31,10 @@ from flawsight.preprocessing import prepare
 CALIBRATION_IMAGES = 64
 # All that lies between convolutions as well: going to 32 bits and back costs more than eight bits spare.
 EIGHT_BITS = ["Conv", "Sigmoid", "Mul", "Add", "Concat", "GlobalAveragePool"]
-FEATURES, LOGITS = "features", "logits"
+# Pixels of the picture to one of a map, each way, from which on it is rounded to 8 bits. Rounding the finer
+# maps of the first layers would change more answers than all else, and they hold few of the multiplications.
+COARSE = 8
+IMAGE, FEATURES, LOGITS = "image", "features", "logits"
 
 
 def half(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -45,7 +48,7 @@ def half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def quantise(source: Path, target: Path, samples: Sequence[Sample], pre: Preprocessing) -> None:
-    """8-bit integers up to the feature map, their ranges taken from ``samples`` of the training split."""
+    """8-bit integers from coarse maps up to the features, their ranges taken from training ``samples``."""
     calm = logging.getLogger()
     level = calm.level
     calm.setLevel(logging.ERROR)  # the quantiser recommends itself at length
@@ -59,7 +62,7 @@ def quantise(source: Path, target: Path, samples: Sequence[Sample], pre: Preproc
                 _Calibration(samples, pre),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=EIGHT_BITS,
-                nodes_to_exclude=head_nodes(onnx.load(plain)),
+                nodes_to_exclude=[*fine_nodes(model := onnx.load(plain)), *head_nodes(model)],
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -110,6 +113,18 @@ def head_nodes(model: onnx.ModelProto) -> list[str]:
         if tensor != FEATURES and tensor in producers:
             names.append(producers[tensor].name)
             waiting += producers[tensor].input
+    return names
+
+
+def fine_nodes(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that read a map finer than ``COARSE``."""
+    names, coarseness = [], {IMAGE: 1}
+    for node in model.graph.node:  # each comes after those it reads from
+        at = max((coarseness[tensor] for tensor in node.input if tensor in coarseness), default=0)
+        if at < COARSE:
+            names.append(node.name)
+        steps = [step for one in node.attribute if one.name == "strides" for step in one.ints]
+        coarseness |= dict.fromkeys(node.output, at * max(steps, default=1))
     return names
 
 
