@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import torch
 from flawsight.errors import ModelError, WeightsUnavailable
 from flawsight.inspection import explain
 from flawsight.inspection.engines import Head, load_engine
+from flawsight.learning import narrow
 from flawsight.learning.backbones import (
     BACKBONES,
     CamNet,
@@ -23,6 +26,7 @@ from flawsight.learning.backbones import (
     nearest_stride,
 )
 from flawsight.learning.export import save_onnx, save_torch
+from flawsight.learning.narrow import prune, without_silent
 from flawsight.learning.slices import in_slices
 from flawsight.metadata import ModelMetadata
 
@@ -38,6 +42,15 @@ def compact() -> CamNet:
         for _ in range(20):
             net(torch.randn(4, 3, 64, 64))
     return net.eval()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For work in very many small steps, at each of which threads would wait for those of other tests."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -156,6 +169,44 @@ def test_in_slices_a_network_answers_the_same_and_its_widest_map_is_half_as_larg
     assert max(_map_sizes(sliced, image)) < max(_map_sizes(net, image)) / 2
     assert before.keys() == net.state_dict().keys(), "what is still to be trained stays as it was"
     assert all(torch.equal(value, net.state_dict()[key]) for key, value in before.items())
+
+
+def test_silenced_channels_are_made_up_for_and_left_out_of_the_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    monkeypatch.setattr(narrow, "STEPS", 12)
+    torch.manual_seed(0)
+    net = build("efficientnet-b0", 3, 16)
+    pictures = [noise(1, 3, 96, 96, seed=seed) for seed in range(6)]
+    for layer in net.modules():  # true averages, or every feature would fade to nothing
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None
+    with torch.no_grad():
+        net.train()(torch.cat(pictures))
+    pruned = copy.deepcopy(net.eval())
+    prune(pruned, pictures, 1 / 3)
+    left_alone = copy.deepcopy(pruned)  # silenced as well, but nothing makes up for it
+    silent = 0
+    for block, whole in zip(left_alone.backbone.net._blocks, net.backbone.net._blocks, strict=True):
+        gone = block._bn1.weight == 0
+        silent += int(gone.sum())
+        block._project_conv.weight.data = whole._project_conv.weight * ~gone[None, :, None, None]
+        block._bn2.running_mean = whole._bn2.running_mean
+    assert silent == 4 * 384  # a third of the 1,152 channels of the last four blocks
+    assert all(values.requires_grad for values in pruned.parameters()), "it can be trained on"
+    small = without_silent(pruned)
+    with torch.no_grad():
+        features, others, worse, export = (one(pictures[0])[1] for one in (net, pruned, left_alone, small))
+    assert (others - features).norm() < 0.7 * (worse - features).norm()
+    torch.testing.assert_close(export, others, rtol=1e-4, atol=1e-5)
+    assert sum(p.numel() for p in small.parameters()) < 0.8 * sum(p.numel() for p in net.parameters())
+    meta = replace(META, backbone="efficientnet-b0")
+    save_torch(pruned, meta, tmp_path / "pruned.pth")  # in its full shape, and so it is read
+    logits, _ = load_engine(tmp_path / "pruned.pth").run(pictures[0].numpy())
+    save_onnx(pruned, meta, tmp_path / "pruned.onnx")
+    np.testing.assert_allclose(
+        load_engine(tmp_path / "pruned.onnx").run(pictures[0].numpy())[0], logits, rtol=1e-3, atol=1e-4
+    )
 
 
 def _map_sizes(net: torch.nn.Module, image: torch.Tensor) -> list[int]:

@@ -370,9 +370,7 @@ def test_edges_lie_inside_the_hot_region_only() -> None:
 def test_answer_of_top_cells_is_the_mean_of_the_most_suspicious_ones() -> None:
     cells = np.array([[0.9, 0.05, 0.05], [0.1, 0.7, 0.2], [0.3, 0.1, 0.6], [0.9, 0.1, 0.0]]).T  # Free, A, B
     metadata = replace(METADATA, decision=Decision(cells=2))
-    found = answer(
-        np.zeros(3, np.float32), np.log(cells + 1e-12).reshape(3, 2, 2).astype(np.float32), metadata
-    )
+    found = answer(np.zeros(3, np.float32), cells.reshape(3, 2, 2).astype(np.float32), metadata)
     assert found == pytest.approx([0.2, 0.4, 0.4], abs=1e-5)
 
 
@@ -381,7 +379,7 @@ def test_what_is_no_defect_goes_to_the_family_seen_in_all_cells() -> None:
         METADATA, classes=("T_Free", "P_Free", "Flaw"), defects=("Flaw",), decision=Decision(cells=1)
     )
     cells = np.array([[0.1, 0.85, 0.05], [0.5, 0.1, 0.4], [0.1, 0.85, 0.05]]).T  # the odd cell looks like T
-    found = answer(np.zeros(3, np.float32), np.log(cells).reshape(3, 1, 3).astype(np.float32), metadata)
+    found = answer(np.zeros(3, np.float32), cells.reshape(3, 1, 3).astype(np.float32), metadata)
     assert found[2] == pytest.approx(0.4, abs=1e-4)
     assert found[1] == pytest.approx(0.6 * 1.8 / 2.5, abs=1e-4)
 
@@ -394,17 +392,16 @@ def test_answer_is_a_distribution(defects: tuple[str, ...], pooling: str, temper
     decision = Decision(pooling=pooling, cells=99, temperature=temperature)
     metadata = replace(METADATA, defects=defects, decision=decision)
     scores = rng.normal(0, 20, (3, 5, 4)).astype(np.float32)
-    found = answer(scores.mean(axis=(1, 2)), scores, metadata)
+    found = answer(scores.mean(axis=(1, 2)), explain.cell_probabilities(scores), metadata)
     assert found.sum() == pytest.approx(1)
     assert found.min() >= 0
 
 
 def test_temperature_softens_the_answer() -> None:
     scores = np.array([4, 1, 0], np.float32)
+    cells = explain.cell_probabilities(scores[:, None, None])
     sharp, soft = (
-        answer(
-            scores, scores[:, None, None], replace(METADATA, decision=Decision(pooling="mean", temperature=t))
-        )
+        answer(scores, cells, replace(METADATA, decision=Decision(pooling="mean", temperature=t)))
         for t in (1, 4)
     )
     assert soft.max() < sharp.max()

@@ -436,6 +436,11 @@ def test_to_keep_a_start_that_there_was_not_is_refused_before_training(
         fit(TrainConfig(data=(castings,), out=tmp_path, keep_start=0.4, implants=0))
 
 
+def test_channels_are_pruned_of_efficientnets_alone(castings: Path, tmp_path: Path) -> None:
+    with pytest.raises(FlawsightError, match="for EfficientNets alone"):
+        fit(TrainConfig(data=(castings,), out=tmp_path, backbone="compact", prune=0.3, implants=0))
+
+
 def test_weights_are_averaged_with_those_the_run_began_with() -> None:
     trained = {"weight": torch.tensor([1.0, 2.0]), "seen": torch.tensor(7)}
     begun = {"weight": torch.tensor([5.0, 2.0]), "seen": torch.tensor(3)}

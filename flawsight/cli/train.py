@@ -87,6 +87,12 @@ _console = Console(stderr=True)
     type=click.Path(path_type=Path, dir_okay=False),
     help="Leave the mean of these weights and those of this model, of a run that began as this one did.",
 )
+@optgroup.option(
+    "--prune",
+    type=click.FloatRange(0, 0.9),
+    default=0.0,
+    help="In the end, do without this share of the channels of an EfficientNet's widest blocks: faster.",
+)
 @optgroup.group("Schedule", help="How it learns")
 @optgroup.option("--epochs", type=click.IntRange(1), default=20, help="Most epochs.")
 @optgroup.option(

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from flawsight.errors import ModelError
 from flawsight.i18n import ENGLISH, speaking
 from flawsight.inspection.engines import Float
-from flawsight.inspection.explain import cell_probabilities
 from flawsight.inspection.words import reason
 from flawsight.metadata import Decision, ModelMetadata
 
@@ -29,7 +28,7 @@ class Judgement:
     reason: str
 
 
-def answer(logits: Float, class_map: Float, metadata: ModelMetadata) -> NDArray[np.float64]:
+def answer(logits: Float, cells: Float, metadata: ModelMetadata) -> NDArray[np.float64]:
     """Probabilities (K,) of the whole image, in the order of ``metadata.classes``.
 
     Pooling ``mean`` is the softmax of the logits. Pooling ``top_cells`` takes the ``cells`` cells with
@@ -39,7 +38,7 @@ def answer(logits: Float, class_map: Float, metadata: ModelMetadata) -> NDArray[
 
     Args:
         logits: (K,) of the network; used by pooling ``mean``.
-        class_map: (K, h, w) logits of the cells on the image (see ``explain.real_cells``).
+        cells: (K, h, w) probabilities of the cells on the image, see ``explain.cell_probabilities``.
 
     Raises:
         ModelError: unknown pooling.
@@ -48,7 +47,7 @@ def answer(logits: Float, class_map: Float, metadata: ModelMetadata) -> NDArray[
     if decision.pooling == "mean":
         return calibrated(logits.astype(np.float64), metadata)
     if decision.pooling == "top_cells":
-        pooled = _pool_top_cells(class_map, metadata)
+        pooled = _pool_top_cells(cells, metadata)
         return calibrated(np.log(pooled + _TINY), metadata)
     raise ModelError(
         "Unknown pooling %(pooling)r in the model; known are 'mean' and 'top_cells'.",
@@ -86,16 +85,16 @@ def judge(probabilities: Mapping[str, float], defects: Collection[str], decision
     return Judgement(verdict, predicted, probabilities[predicted], defect_probability, why)
 
 
-def _pool_top_cells(class_map: Float, metadata: ModelMetadata) -> NDArray[np.float64]:
-    cells = cell_probabilities(class_map).reshape(len(metadata.classes), -1).astype(np.float64)  # (K, cells)
+def _pool_top_cells(cells: Float, metadata: ModelMetadata) -> NDArray[np.float64]:
+    values = cells.reshape(len(metadata.classes), -1).astype(np.float64)  # (K, cells)
     is_defect = metadata.is_defect
-    suspicion = cells[is_defect].sum(axis=0)
+    suspicion = values[is_defect].sum(axis=0)
     count = min(metadata.decision.cells, suspicion.size)
     top = np.argsort(-suspicion, kind="stable")[:count]
-    pooled = np.where(is_defect, cells[:, top].mean(axis=1), 0)
+    pooled = np.where(is_defect, values[:, top].mean(axis=1), 0)
     if is_defect.all():
         return np.asarray(pooled / pooled.sum())
-    good = np.where(is_defect, 0, cells.mean(axis=1) + _TINY)  # never all zero
+    good = np.where(is_defect, 0, values.mean(axis=1) + _TINY)  # never all zero
     return np.asarray(pooled + max(0.0, 1 - pooled.sum()) * good / good.sum())
 
 

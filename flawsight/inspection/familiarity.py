@@ -152,11 +152,12 @@ def summaries(features: Float) -> NDArray[np.float32]:
     ``windows`` for what it has else.
     """
     channels, height, width = features.shape
-    mean = features.mean(axis=(1, 2))
     if max(height, width) > LARGEST:
-        return np.asarray(mean[None], np.float32)
-    fields = features.reshape(channels, -1) @ _fields(height, width)  # (C, FIELDS**2)
-    return np.stack([mean, fields.min(axis=1)]).astype(np.float32)
+        return np.asarray(features.mean(axis=(1, 2))[None], np.float32)
+    weights = _fields(height, width)
+    fields = features.reshape(channels, -1) @ weights  # (C, FIELDS**2)
+    shares = np.count_nonzero(weights, axis=0) / len(weights)  # of the cells, of each field
+    return np.stack([fields @ shares.astype(np.float32), fields.min(axis=1)]).astype(np.float32)
 
 
 def windows(features: Float) -> NDArray[np.float32]:

@@ -139,18 +139,18 @@ class Inspector:
         logits, features, placement = self._run(image, name, clock)
         # The distance from known parts takes as long as the class map, and the features are all it needs.
         far = BESIDE.submit(self.known_parts.distance, features) if self.known_parts else None
+        clock.lap("decide")
         scores = explain.class_map(features, self.engine.head)  # (K, h, w)
         clock.lap("explain")
-        beside = None
+        cells, beside = explain.cell_probabilities(scores), None
         if comparing:
-            beside = read(comparing.result(), explain.cell_probabilities(scores), metadata, placement)
-            scores = np.log(np.maximum(beside.cells, np.finfo(np.float32).tiny))
+            beside = read(comparing.result(), cells, metadata, placement)
+            cells = beside.cells
             clock.lap("compare")
-        values = answer(logits, explain.real_cells(scores, placement, metadata.stride), metadata)
+        values = answer(logits, explain.real_cells(cells, placement, metadata.stride), metadata)
         ranked = sorted(zip(metadata.classes, values.tolist(), strict=True), key=lambda pair: -pair[1])
         probabilities = dict(ranked)
         clock.lap("decide")
-        cells = beside.cells if beside else explain.cell_probabilities(scores)
         # The most probable defect is explained, also on a good part: there the evidence is weak.
         explained = next((one for one in probabilities if one in metadata.defects), ranked[0][0])
         heatmap = self._defect_map(cells, features, explained, placement)
@@ -219,7 +219,7 @@ class Inspector:
         tensor, placement = prepare(image, self.metadata.preprocessing)
         clock.lap("preprocess")
         logits, features = (output[0] for output in self.engine.run(tensor[None]))
-        if not (np.isfinite(logits).all() and np.isfinite(features).all()):
+        if not np.isfinite(logits).all():  # as every feature that is not finite makes them
             raise ModelError(
                 f"The model {self.metadata.name} gave no finite numbers for {name}. Train it again."
             )

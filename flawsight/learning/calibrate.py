@@ -130,7 +130,7 @@ def _calibrated(
 def answers(readings: Sequence[Reading], meta: ModelMetadata, decision: Decision) -> NDArray[np.float64]:
     """Probabilities (N, K) under ``decision``."""
     deciding = replace(meta, decision=decision)
-    return np.stack([answer(r.logits, r.scores, deciding) for r in readings])
+    return np.stack([answer(r.logits, explain.cell_probabilities(r.scores), deciding) for r in readings])
 
 
 def choose_temperature(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> float:

@@ -58,7 +58,7 @@ def model_card(results: dict[str, Any]) -> str:
         backbone=results["model"]["backbone"],
         origin=_origin(config),
         ancestry=_LITE0 if config["pretrained"] == "lite0" else "",
-        parameters=f"stride {config['stride']}, crops of {config['image_size']} px",
+        parameters=_parameters({**config, **config.get("finish", {})}),
         classes=len(results["classes"]),
         counts=_counts(results["dataset"]["counts"]),
         manifest=results["manifest_sha256"],
@@ -82,6 +82,12 @@ def _origin(config: dict[str, Any]) -> str:
     earlier = "trained on from an earlier model" if config["weights"] else "trained from scratch"
     first = _ORIGINS.get(config["pretrained"])
     return f"{first}, by way of an earlier model" if first and config["weights"] else first or earlier
+
+
+def _parameters(config: dict[str, Any]) -> str:
+    said = f"stride {config['stride']}, crops of {config['image_size']} px"
+    pruned = config.get("prune", 0)
+    return f"{said}, {pruned:.0%} of the channels of its widest blocks left out" if pruned else said
 
 
 def training_command(config: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ class Phase:
 
 
 # Settings that may be chosen when training is over: ``finish`` takes other values of them.
-AFTERWARDS = ("min_side", "max_enlargement", "take", "keep_start", "average_with")
+AFTERWARDS = ("min_side", "max_enlargement", "take", "keep_start", "average_with", "prune")
 LATER = ("stop_after",)  # and this one when a run is resumed: it goes on for longer
 
 
@@ -60,6 +60,8 @@ class TrainConfig:
             often better than either (Wortsman et al., arXiv 2109.01903).
         average_with: model of another run that began with the same weights; what is left is the mean of both
             (Wortsman et al., "Model soups", arXiv 2203.05482).
+        prune: share of the channels of an EfficientNet's widest blocks that the network does without in the
+            end, see ``learning.narrow``; 0 keeps all.
         map_loss: weight of the per-cell loss beside the image's own.
         mining: whether each epoch looks more often where good parts looked defective at its start.
         label_smoothing: share of each target that is spread over all classes.
@@ -105,6 +107,7 @@ class TrainConfig:
     take: str = "best"
     keep_start: float = 0.0
     average_with: Path | None = None
+    prune: float = 0.0
     map_loss: float = 1.0
     mining: bool = True
     label_smoothing: float = 0.0

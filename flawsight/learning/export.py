@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from flawsight.atomic import replacing
 from flawsight.inspection.engines import HEAD_KEY
 from flawsight.learning.backbones import CamNet, head_of
+from flawsight.learning.narrow import without_silent
 from flawsight.learning.slices import in_slices
 from flawsight.metadata import ONNX_KEY, ModelMetadata
 
@@ -30,13 +31,13 @@ def save_onnx(net: CamNet, metadata: ModelMetadata, path: Path) -> None:
 
     N, H and W are free; H and W must be multiples of 32. The head's weights are also stored beside the
     metadata, so that one NumPy function explains a prediction of either engine. Wide blocks are written as
-    ``slices`` computes them.
+    ``slices`` computes them, without the channels that ``narrow`` silenced.
     """
     side = 4 * metadata.preprocessing.multiple
     with replacing(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
         torch.onnx.export(
-            _Plain(in_slices(net)).eval(),
+            _Plain(in_slices(without_silent(net))).eval(),
             (torch.zeros(2, 3, side, side),),
             str(temporary),
             input_names=["image"],

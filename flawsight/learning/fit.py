@@ -40,6 +40,7 @@ from flawsight.learning.backbones import CamNet, build, check_name, load_imagene
 from flawsight.learning.config import AFTERWARDS, LATER, TrainConfig
 from flawsight.learning.mining import suspects
 from flawsight.learning.module import Classifier, averaging
+from flawsight.learning.narrow import check_prunable
 from flawsight.learning.phases import last_begin
 from flawsight.learning.presets import DEFAULT, Preset, load_preset
 from flawsight.metadata import Decision, ModelMetadata, Preprocessing
@@ -177,6 +178,8 @@ def fit(
     elif config.pretrained == "lite0":
         load_lite0(net, config.backbone)
 
+    if config.prune:
+        check_prunable(net)
     goes_on = config.finish or (config.resume and last.is_file())
     start = last.with_name("start.ckpt")
     if config.weights and not goes_on:  # the file itself may be written over when the run is over

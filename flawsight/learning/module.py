@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from flawsight.data.crops import IGNORE
 from flawsight.inspection.decide import answer
+from flawsight.inspection.explain import cell_probabilities
 from flawsight.learning.backbones import CamNet
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.phases import learning_rate, let_learn, phase_at
@@ -117,8 +118,9 @@ class Classifier(L.LightningModule):
     def validation_step(self, batch: dict[str, Any], _: int) -> None:
         logits, features = self.net(batch["image"])
         scores = self.net.class_map(features)[0, :, : batch["cells_high"], : batch["cells_wide"]]
-        # The very function that serving uses decides here too.
-        probabilities = answer(logits[0].float().cpu().numpy(), scores.float().cpu().numpy(), self.meta)
+        # The very functions that serving uses decide here too.
+        cells = cell_probabilities(scores.float().cpu().numpy())
+        probabilities = answer(logits[0].float().cpu().numpy(), cells, self.meta)
         self._answers.append((probabilities, int(batch["label"])))
 
     def on_validation_epoch_end(self) -> None:

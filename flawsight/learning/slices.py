@@ -58,20 +58,23 @@ class _Slices(nn.Module):
 
 def _slice(block: Any, channels: slice) -> nn.Module:
     return nn.Sequential(
-        _some_of(block._expand_conv, channels),
-        _some_of(block._bn0, channels),
+        some_of(block._expand_conv, channels),
+        some_of(block._bn0, channels),
         block._swish,
-        _some_of(block._depthwise_conv, channels),
-        _some_of(block._bn1, channels),
+        some_of(block._depthwise_conv, channels),
+        some_of(block._bn1, channels),
     )
 
 
-def _some_of(layer: nn.Module, channels: slice) -> nn.Module:
-    """``layer`` with some of its output channels alone."""
+def some_of(layer: nn.Module, channels: slice | Tensor) -> nn.Module:
+    """A copy of ``layer``, a convolution or batch norm, with some of its output channels alone."""
     layer = copy.deepcopy(layer)
     for values in (*layer.parameters(), *layer.buffers()):
         if values.ndim:  # all but the count of batches
             values.data = values.data[channels]
-    if isinstance(layer, nn.Conv2d) and layer.groups > 1:
-        layer.groups = CHANNELS
+    if isinstance(layer, nn.Conv2d):
+        layer.out_channels = len(layer.weight)
+        layer.groups = len(layer.weight) if layer.groups > 1 else 1
+    elif isinstance(layer, nn.BatchNorm2d):
+        layer.num_features = len(layer.weight)
     return layer

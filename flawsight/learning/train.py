@@ -30,6 +30,7 @@ from flawsight.learning.config import TrainConfig
 from flawsight.learning.evaluate import Answers, figures, inspect_samples
 from flawsight.learning.export import save_onnx, save_torch
 from flawsight.learning.fit import FitResult, fit, real_samples
+from flawsight.learning.narrow import pictures_of_each, prune
 from flawsight.learning.presets import DEFAULT
 from flawsight.learning.reference import validation_reference
 from flawsight.learning.templates import choose_rule, template_figures
@@ -110,6 +111,11 @@ def trained_network(result: FitResult, config: TrainConfig) -> CamNet:
     """The network with the weights that ``fit`` found."""
     net = build(config.backbone, len(result.metadata.classes), config.stride, config.head)
     net.load_state_dict(result.net_state)
+    if config.prune:
+        log.info("Doing without the channels that matter least ...")
+        metadata, train = result.metadata, result.manifest.split("train")
+        pictures = pictures_of_each(train, metadata.preprocessing, config.seed)
+        prune(net, pictures, config.prune, config.seed)
     return net.eval()
 
 
