@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from flawsight.data.samples import LabelledBox, Sample
 from flawsight.imaging import encode_png
 from flawsight.inspection.decide import answer, calibrated
+from flawsight.inspection.explain import cell_probabilities
 from flawsight.inspection.operating import Costs, choose_thresholds
 from flawsight.inspection.tiny import METADATA, TinyEngine
 from flawsight.learning.calibrate import (
@@ -128,7 +129,7 @@ def test_calibration_parts_good_from_scratched(tmp_path: Path, good_part: Any, s
     readings = read_samples(engine, samples)
     meta = replace(engine.metadata, decision=decision)
     for reading in readings:
-        probabilities = answer(reading.logits, reading.scores, meta)
+        probabilities = answer(reading.logits, cell_probabilities(reading.scores), meta)
         defect = probabilities[1:].sum()
         if reading.sample.class_id == "MT_Free":
             assert defect < decision.accept_below
