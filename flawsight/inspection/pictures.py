@@ -70,7 +70,7 @@ def start_pictures(inspection: Inspection, upload: bytes = b"") -> dict[str, Fut
     ``original`` is ``upload`` itself where any viewer shows those bytes as they were inspected,
     otherwise it is lossless unless it is very large. The others are JPEG, for they are looked at and
     not measured, and ``heat_layer`` is PNG, for it is transparent; none of them is larger than
-    ``LARGEST_SIDE``. One that would show the part alone, as most of a good part do, is ``original`` again.
+    ``LARGEST_SIDE``. One that would show the part alone, as the boxes of a good part, is ``original`` again.
     """
     shown = reduced(inspection)
     levels = _heat_levels(shown)

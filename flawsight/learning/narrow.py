@@ -188,12 +188,13 @@ def _surgery(moments: Tensor, weights: Tensor, heard: Tensor, count: int) -> Ten
 
 def _activations(net: nn.Module, block: Any, pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Of what the block projects: ``moments`` as for ``_surgery``, and (C,) what it pools on average."""
-    moments, pooled = list[Tensor](), list[Tensor]()
+    channels = block._project_conv.weight.shape[1]
+    moments, pooled = torch.zeros(channels + 1, channels + 1, dtype=torch.double), list[Tensor]()
 
     def projected(_: nn.Module, given: tuple[Tensor, ...]) -> None:
         cells = given[0][0].flatten(1)  # (C, cells)
         cells = torch.cat([cells, torch.ones(1, cells.shape[1])])
-        moments[:] = [sum(moments, (cells @ cells.T).double() / cells.shape[1])]
+        moments.add_((cells @ cells.T).double() / cells.shape[1])
 
     def squeezed(_: nn.Module, given: tuple[Tensor, ...]) -> None:
         pooled.append(given[0][0, :, 0, 0])
@@ -206,7 +207,7 @@ def _activations(net: nn.Module, block: Any, pictures: Sequence[Tensor]) -> tupl
         net(picture)
     for hook in hooks:
         hook.remove()
-    return moments[0], torch.stack(pooled).mean(0)
+    return moments, torch.stack(pooled).mean(0)
 
 
 def _heard(block: Any) -> Tensor:

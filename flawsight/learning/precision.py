@@ -56,13 +56,14 @@ def quantise(source: Path, target: Path, samples: Sequence[Sample], pre: Preproc
         with tempfile.TemporaryDirectory() as folder:
             plain = Path(folder) / "plain.onnx"  # what can be computed beforehand has been
             quant_pre_process(source, plain, skip_symbolic_shape=True)
+            model = onnx.load(plain)
             quantize_static(
                 plain,
                 target,
                 _Calibration(samples, pre),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=EIGHT_BITS,
-                nodes_to_exclude=[*fine_nodes(model := onnx.load(plain)), *head_nodes(model)],
+                nodes_to_exclude=[*fine_nodes(model), *head_nodes(model)],
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
