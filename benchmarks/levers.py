@@ -81,13 +81,14 @@ def levers(data: tuple[Path, ...], steps: int, out: Path) -> None:
     ):
         table.add_column(name)
     for number, (way, changes) in enumerate(WAYS.items()):
-        row = _row(replace(base, run_name=f"way-{number}", **changes), manifest)
+        row = trained_and_read(replace(base, run_name=f"way-{number}", **changes), manifest)
         for name, found in row["datasets"].items():
             table.add_row(way, name, *(cell(found[key]) for key in FIGURES), str(row["forward_ms"]))
-    Console(width=170).print(table)
+    Console(width=190).print(table)
 
 
-def _row(config: TrainConfig, manifest: Manifest) -> dict[str, Any]:
+def trained_and_read(config: TrainConfig, manifest: Manifest) -> dict[str, Any]:
+    """``FIGURES`` of each family's validation parts and the time of a pass; kept in the run's folder."""
     done = config.run_folder / "row.json"
     if done.is_file():
         known: dict[str, Any] = json.loads(done.read_text())

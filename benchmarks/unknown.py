@@ -40,10 +40,10 @@ def read(engine: Engine, pictures: Iterable[NDArray[np.uint8]]) -> tuple[Float, 
     vectors, logits = [], []
     for picture in pictures:
         values, _ = prepare(picture, engine.metadata.preprocessing)
-        answer, features = engine.run(values[None])
-        found = summaries(features[0])
+        said = engine.run(values[None]).first
+        found = summaries(said.features)
         vectors.append(found if len(found) == 2 else np.repeat(found, 2, axis=0))
-        logits.append(answer[0])
+        logits.append(said.logits)
     return np.stack(vectors).astype(float), np.stack(logits).astype(float)
 
 

@@ -84,7 +84,7 @@ def test_the_class_map_of_two_layers_averages_to_the_logits(compact: CamNet, see
     with torch.no_grad():
         logits, features = compact(noise(2, 3, 96, 128, seed=seed))
         torch.testing.assert_close(compact.class_map(features).mean((2, 3)), logits, rtol=1e-4, atol=1e-5)
-    ours = explain.class_map(features[0].numpy(), head_of(compact)).mean(axis=(1, 2))
+    ours = head_of(compact).class_map(features[0].numpy()).mean(axis=(1, 2))
     np.testing.assert_allclose(ours, logits[0].numpy(), rtol=1e-4, atol=1e-5)
 
 
@@ -121,13 +121,14 @@ def test_a_head_of_two_layers_survives_export_in_both_files(compact: CamNet, tmp
     save_onnx(compact, META, tmp_path / "model.onnx")
     batch = noise(2, 3, 96, 160).numpy()
     results = [load_engine(tmp_path / f"model.{suffix}") for suffix in ("pth", "onnx")]
-    (first, features), (second, others) = (engine.run(batch) for engine in results)
-    np.testing.assert_allclose(first, second, atol=1e-4)
-    np.testing.assert_allclose(features, others, atol=1e-4)
+    one, other = (engine.run(batch) for engine in results)
+    for found, expected in zip(one, other, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
     for engine in results:
         assert engine.head.channels == 256 and engine.head.hidden is not None
-        explained = explain.class_map(features[0], engine.head).mean(axis=(1, 2))
-        np.testing.assert_allclose(explained, first[0], atol=1e-4)
+        explained = engine.head.class_map(one.features[0])
+        np.testing.assert_allclose(explained.mean(axis=(1, 2)), one.logits[0], atol=1e-4)
+        np.testing.assert_allclose(explained, one.class_map[0], atol=1e-4)
 
 
 # One of each library, the quickest: EfficientNet's is that of the shipped model.
@@ -151,9 +152,9 @@ def test_a_backbone_of_a_library_learns_and_answers_the_same_from_its_files(
     for suffix, save in (("pth", save_torch), ("onnx", save_onnx)):
         path = tmp_path / f"model.{suffix}"
         save(net, metadata, path)
-        logits, others = load_engine(path).run(batch.numpy())
-        np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
-        np.testing.assert_allclose(others, features, rtol=1e-3, atol=1e-4)
+        said = load_engine(path).run(batch.numpy())
+        np.testing.assert_allclose(said.logits, expected, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(said.features, features, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["efficientnet-b0", "efficientnet-b4"])
@@ -202,10 +203,10 @@ def test_silenced_channels_are_made_up_for_and_left_out_of_the_export(
     assert sum(p.numel() for p in small.parameters()) < 0.8 * sum(p.numel() for p in net.parameters())
     meta = replace(META, backbone="efficientnet-b0")
     save_torch(pruned, meta, tmp_path / "pruned.pth")  # in its full shape, and so it is read
-    logits, _ = load_engine(tmp_path / "pruned.pth").run(pictures[0].numpy())
+    logits = load_engine(tmp_path / "pruned.pth").run(pictures[0].numpy()).logits
     save_onnx(pruned, meta, tmp_path / "pruned.onnx")
     np.testing.assert_allclose(
-        load_engine(tmp_path / "pruned.onnx").run(pictures[0].numpy())[0], logits, rtol=1e-3, atol=1e-4
+        load_engine(tmp_path / "pruned.onnx").run(pictures[0].numpy()).logits, logits, rtol=1e-3, atol=1e-4
     )
 
 

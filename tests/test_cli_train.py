@@ -352,7 +352,7 @@ def test_the_benchmark_finds_a_published_figure_that_is_not_so(
         str(resumed / "best_model_unified.onnx"),
     ]
     flattered = json.loads(results.read_text())
-    flattered["test"]["overall"]["ece"] -= 0.02
+    flattered["test"]["overall"]["ece"]["value"] -= 0.02
     (tmp_path / "flattered.json").write_text(json.dumps(flattered))
     assert "1 figure(s) differ" in refused(*asked, "--results", str(tmp_path / "flattered.json"))
 

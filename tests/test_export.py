@@ -73,9 +73,10 @@ def test_eight_bits_are_calibrated_certified_and_explain_themselves(
     assert {"QuantizeLinear", "DequantizeLinear"} <= operations
     engine = load_engine(target)
     noise = np.random.default_rng(3).normal(size=(1, 3, 64, 96)).astype(np.float32)
-    logits, features = engine.run(noise)
-    explained = features[0].mean(axis=(1, 2)) @ engine.head.weight.T + engine.head.bias
-    assert np.allclose(logits[0], explained, atol=1e-4)
+    said = engine.run(noise)
+    explained = said.features[0].mean(axis=(1, 2)) @ engine.head.weight.T + engine.head.bias
+    assert np.allclose(said.logits[0], explained, atol=1e-4)
+    assert np.allclose(said.class_map[0], engine.head.class_map(said.features[0]), atol=1e-4)
     assert (engine.head.weight == HEAD.weight).all()
 
 
@@ -176,8 +177,8 @@ def test_a_model_file_of_before_has_no_certificate() -> None:
     assert ModelMetadata.from_json(json.dumps(old)).export == {}
 
 
-def test_head_is_what_lies_between_features_and_logits() -> None:
-    assert set(head_nodes(_network())) == {"pool", "flatten", "head"}
+def test_head_is_what_lies_between_the_features_and_the_other_outputs() -> None:
+    assert set(head_nodes(_network())) == {"pool", "flatten", "head", "map"}
 
 
 def test_only_layers_that_read_coarse_maps_are_rounded_to_eight_bits() -> None:
@@ -205,6 +206,7 @@ def _network() -> onnx.ModelProto:
     weights = [
         numpy_helper.from_array(HEAD.weight, "weight"),
         numpy_helper.from_array(HEAD.bias, "bias"),
+        numpy_helper.from_array(HEAD.weight[:, :, None, None].copy(), "by_cell"),
     ]
     for size in BLURS:
         kernel = np.full((1, 3, size, size), -1 / (3 * size * size), np.float32)
@@ -221,11 +223,13 @@ def _network() -> onnx.ModelProto:
         helper.make_node("GlobalAveragePool", ["features"], ["pooled"], "pool"),
         helper.make_node("Flatten", ["pooled"], ["vector"], "flatten"),
         helper.make_node("Gemm", ["vector", "weight", "bias"], ["logits"], "head", transB=1),
+        helper.make_node("Conv", ["features", "by_cell", "bias"], ["class_map"], "map"),
     ]
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, "H", "W"])
     outputs = [
         helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", len(HEAD.bias)]),
         helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", len(BLURS), "h", "w"]),
+        helper.make_tensor_value_info("class_map", TensorProto.FLOAT, ["N", len(HEAD.bias), "h", "w"]),
     ]
     graph = helper.make_graph(nodes, "tiny", [image], outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)

@@ -155,6 +155,7 @@ def test_whole_boards_are_scored_good_ones_among_them(tmp_path: Path) -> None:
     samples.append(replace(samples[0], class_id="MT_Free", boxes=()))  # a good region of the flawed board
     found = board_figures(Inspector(TinyEngine()), samples)
     assert (found["boards"], found["true_boxes"], found["map"], found["f"]) == (1, 1, 1.0, 1.0)
+    assert found["map_interval"] == found["f_interval"] == [1.0, 1.0]
     counted = [found[key] for key in ("good", "good_rejected", "good_to_a_person", "good_with_box")]
     assert counted == [2, 1, 0, 1]
     assert board_figures(Inspector(TinyEngine()), samples[1:3]) == {}
@@ -235,8 +236,9 @@ def test_single_parts_make_no_detector_of_the_unknown(
 def test_a_mirrored_part_is_read_alike_by_an_engine_that_averages_flips(scratched_part: Any) -> None:
     engine = scales.OtherWay(TinyEngine(), TinyEngine().metadata, flips=True)
     batch = np.ascontiguousarray(scratched_part.transpose(2, 0, 1)[None].astype(np.float32)) / 255 - 0.6
-    (logits, features), (mirrored, map_of_mirrored) = engine.run(batch), engine.run(batch[..., ::-1])
-    assert mirrored == pytest.approx(logits, abs=1e-5)
-    assert map_of_mirrored[..., ::-1] == pytest.approx(features, abs=1e-5)
-    assert features.shape == engine.engine.run(batch)[1].shape
+    said, of_mirrored = engine.run(batch), engine.run(batch[..., ::-1])
+    assert of_mirrored.logits == pytest.approx(said.logits, abs=1e-5)
+    for mirrored, own, alone in zip(of_mirrored[1:], said[1:], engine.engine.run(batch)[1:], strict=True):
+        assert mirrored[..., ::-1] == pytest.approx(own, abs=1e-5)
+        assert own.shape == alone.shape
     assert (engine.name, engine.sha256) == ("tiny", engine.engine.sha256)

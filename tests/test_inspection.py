@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from factories import make_inspection
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from flawsight.i18n import percent
 from flawsight.imaging import encode_png, sha256
 from flawsight.inspection import explain
 from flawsight.inspection.decide import answer, judge
-from flawsight.inspection.engines import HEAD_KEY, Float, Head, load_engine
+from flawsight.inspection.engines import HEAD_KEY, Float, Head, Outputs, load_engine
 from flawsight.inspection.familiarity import KnownParts, Plane
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.pictures import draw_boxes, draw_heat_layer, draw_heatmap, draw_pictures
@@ -178,11 +179,12 @@ def test_rejected_part_without_a_hot_cell_still_shows_where_to_look(scratched_pa
 class HalfAndHalf(TinyEngine):
     """One flaw of 4 x 4 cells, its left half like a crack, its right half like a blowhole."""
 
-    def run(self, batch: Float) -> tuple[Float, Float]:
+    def run(self, batch: Float) -> Outputs:
         features = np.zeros((len(batch), 2, 8, 8), np.float32)
         features[:, 0, 2:6, 2:4] = 6
         features[:, 1, 2:6, 4:6] = 4
-        return features.mean(axis=(2, 3)) @ self.head.weight.T + self.head.bias, features
+        logits = features.mean(axis=(2, 3)) @ self.head.weight.T + self.head.bias
+        return Outputs.of(logits, features, self.head)
 
 
 def test_a_place_too_faint_for_a_box_is_outlined_by_all_defects_together() -> None:
@@ -229,7 +231,7 @@ def test_cam_equals_grad_cam(index: int) -> None:
     own = explain.heatmap(explain.cam(maps, head, index), "x", "cam", placed(96, 128), 16).values
     assert expected.max() > 0
     assert np.corrcoef(own.ravel(), expected.ravel())[0, 1] > 0.999
-    assert explain.class_map(maps, head).mean(axis=(1, 2)) == pytest.approx(logits, abs=1e-5)
+    assert head.class_map(maps).mean(axis=(1, 2)) == pytest.approx(logits, abs=1e-5)
 
 
 def test_cell_probabilities_sum_to_one_for_huge_scores() -> None:
@@ -444,8 +446,7 @@ def test_predicted_class_never_contradicts_the_verdict() -> None:
 
 def test_foreign_picture_is_unknown_and_gets_no_box(good_part: Image) -> None:
     engine = TinyEngine()
-    _, features = engine.run(prepare(good_part, METADATA.preprocessing)[0][None])
-    known = features[0].mean(axis=(1, 2))
+    known = engine.run(prepare(good_part, METADATA.preprocessing)[0][None]).features[0].mean(axis=(1, 2))
     direction = known / np.linalg.norm(known)
     stats = KnownParts((Plane(np.zeros_like(known), direction[None]),), 0.2).to_dict()
     inspector = Inspector(replace(engine, metadata=replace(METADATA, feature_stats=stats)))
@@ -560,6 +561,21 @@ def test_onnx_and_tiny_engine_agree(tiny_model: Path, scratched_part: Image) -> 
         assert found == pytest.approx(expected, abs=1e-4)
     assert engine.name == "onnxruntime"
     assert engine.metadata == METADATA
+
+
+def test_a_model_file_of_before_leaves_the_class_map_to_its_head(
+    tiny_model: Path, tmp_path: Path, scratched_part: Image
+) -> None:
+    model = onnx.load(tiny_model)
+    del model.graph.node[-1], model.graph.output[-1]
+    onnx.save(model, str(tmp_path / "before.onnx"))
+    tensor, _ = prepare(scratched_part, Preprocessing())
+    old, new = (load_engine(path).run(tensor[None]) for path in (tmp_path / "before.onnx", tiny_model))
+    assert old.class_map == pytest.approx(new.class_map, abs=1e-5)
+
+
+def test_head_and_hash_of_an_engine_are_those_of_its_file(tiny_model: Path) -> None:
+    engine = load_engine(tiny_model, threads=1)
     assert np.array_equal(engine.head.weight, HEAD.weight) and np.array_equal(engine.head.bias, HEAD.bias)
     assert engine.sha256 == sha256(tiny_model.read_bytes())
 
@@ -626,11 +642,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_torch_features_and_head_make_the_logits(checkpoint: Path, scratched_part: Image) -> None:
     engine = load_engine(checkpoint)
     tensor, placement = prepare(scratched_part, engine.metadata.preprocessing)
-    logits, features = engine.run(tensor[None])
+    said = engine.run(tensor[None])
     assert engine.name == "torch"
-    assert features.shape[2:] == (placement.padded[0] // 16, placement.padded[1] // 16)
-    own = explain.class_map(features[0], engine.head).mean(axis=(1, 2))
-    assert own == pytest.approx(logits[0], abs=1e-4)
+    assert said.features.shape[2:] == (placement.padded[0] // 16, placement.padded[1] // 16)
+    assert engine.head.class_map(said.features[0]) == pytest.approx(said.class_map[0], abs=1e-4)
+    assert said.class_map[0].mean(axis=(1, 2)) == pytest.approx(said.logits[0], abs=1e-4)
 
 
 def test_inspector_runs_on_torch(checkpoint: Path, scratched_part: Image) -> None:

@@ -30,6 +30,7 @@ def tiny_onnx(properties: dict[str, str]) -> bytes:
         helper.make_node("GlobalAveragePool", ["features"], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["vector"]),
         helper.make_node("Gemm", ["vector", "weight", "bias"], ["logits"], transB=1),
+        helper.make_node("Conv", ["features", "by_cell", "bias"], ["class_map"]),
     ]
     graph = helper.make_graph(
         nodes,
@@ -38,11 +39,13 @@ def tiny_onnx(properties: dict[str, str]) -> bytes:
         [
             helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", len(HEAD.bias)]),
             helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", len(BLURS), "h", "w"]),
+            helper.make_tensor_value_info("class_map", TensorProto.FLOAT, ["N", len(HEAD.bias), "h", "w"]),
         ],
         [
             numpy_helper.from_array(np.array([1], np.int64), "channel_axis"),
             numpy_helper.from_array(HEAD.weight, "weight"),
             numpy_helper.from_array(HEAD.bias, "bias"),
+            numpy_helper.from_array(HEAD.weight[:, :, None, None].copy(), "by_cell"),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)

@@ -88,7 +88,7 @@ def scales(data: tuple[Path, ...], model: Path) -> None:
     for row in rows:
         for name, found in row["datasets"].items():
             table.add_row(row["way"], name, *(cell(found[key]) for key in keys), str(row["forward_ms"]))
-    Console(width=160).print(table)
+    Console(width=180).print(table)
 
 
 @benchmark.command()

@@ -7,7 +7,7 @@ import binascii
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,16 @@ class Head:
         slopes = np.where(weight @ features.mean(axis=(1, 2)) + bias > 0, np.float32(1), np.float32(LEAK))
         return Head(self.weight * slopes @ weight, self.weight * slopes @ bias + self.bias)
 
+    def class_map(self, features: Float) -> Float:
+        """Logits of every cell, (K, h, w), from features (C, h, w): ``W · A + b``.
+
+        Their mean over the cells is exactly the network's logits.
+        """
+        head = self.at(features)
+        scores = head.weight @ features.reshape(len(features), -1)
+        scores += head.bias[:, None]
+        return np.asarray(scores, np.float32).reshape(-1, *features.shape[1:])
+
     def to_text(self) -> str:
         """Base64 of little-endian float32: weight row by row, then bias (K*C + K numbers).
 
@@ -96,6 +106,30 @@ class Head:
         return cls(numbers[:-classes].reshape(classes, -1), numbers[-classes:], hidden)
 
 
+class Outputs(NamedTuple):
+    """What a network says of a batch of N pictures.
+
+    Attributes:
+        logits: (N, K), the mean of ``class_map`` over the cells.
+        features: (N, C, h, w), the last feature map.
+        class_map: (N, K, h, w), the logits of every cell.
+    """
+
+    logits: Float
+    features: Float
+    class_map: Float
+
+    @classmethod
+    def of(cls, logits: Float, features: Float, head: Head) -> Outputs:
+        """With the class map that the ``head`` makes of the features."""
+        return cls(logits, features, np.stack([head.class_map(one) for one in features]))
+
+    @property
+    def first(self) -> Outputs:
+        """Of the first picture, without the axis N."""
+        return Outputs(*(values[0] for values in self))
+
+
 class Engine(Protocol):
     """A loaded model.
 
@@ -111,8 +145,8 @@ class Engine(Protocol):
     @property
     def sha256(self) -> str: ...
 
-    def run(self, batch: Float) -> tuple[Float, Float]:
-        """float32 (N, 3, H, W) to logits (N, K) and features (N, C, H/stride, W/stride)."""
+    def run(self, batch: Float) -> Outputs:
+        """Of float32 (N, 3, H, W); a cell covers ``metadata.stride`` pixels each way."""
         ...
 
 
@@ -141,6 +175,9 @@ class OnnxEngine:
                 outputs=sorted(found),
             )
         sizes = {"logits": len(self.head.bias), "features": self.head.channels}
+        if "class_map" in found:  # files of before leave it to the head
+            sizes["class_map"] = len(self.head.bias)
+        self._outputs = list(sizes)
         for output, channels in sizes.items():
             if isinstance(found[output][0], int) and found[output][0] != channels:
                 raise ModelError(
@@ -152,17 +189,17 @@ class OnnxEngine:
                     channels=channels,
                 )
 
-    def run(self, batch: Float) -> tuple[Float, Float]:
+    def run(self, batch: Float) -> Outputs:
         options = self._frugal if batch.size > ROOMY else None
         try:
-            logits, features = self._session.run(["logits", "features"], {"image": batch}, options)
+            logits, features, *rest = self._session.run(self._outputs, {"image": batch}, options)
         except Exception as error:  # the runtime raises its own unrelated types
             raise ModelError(
                 "The model %(name)s could not be run (%(error)s). Copy its file again, or export it again.",
                 name=self.metadata.name,
                 error=error,
             ) from error
-        return logits, features
+        return Outputs(logits, features, *rest) if rest else Outputs.of(logits, features, self.head)
 
 
 def load_engine(path: str | Path, threads: int = 0) -> Engine:

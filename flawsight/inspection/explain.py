@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,17 +47,6 @@ TITLES = {
     CAM: "Class activation map (CAM)",
     **GRAD_CAM_METHODS,
 }
-
-
-def class_map(features: Float, head: Head) -> Float:
-    """Logits of every cell, (K, h, w), from features (C, h, w): ``W · A + b``.
-
-    Their mean over the cells is exactly the network's logits.
-    """
-    head = head.at(features)
-    scores = head.weight @ features.reshape(len(features), -1)
-    scores += head.bias[:, None]
-    return np.asarray(scores, np.float32).reshape(-1, *features.shape[1:])
 
 
 def cam(features: Float, head: Head, index: int) -> Float:
@@ -204,12 +194,15 @@ class _Part:
 
 def _components(mask: NDArray[np.bool_], top: int = 0, left: int = 0) -> Iterator[_Part]:
     """The connected parts of ``mask``, whose corner is (``top``, ``left``)."""
+    binary = mask.astype(np.uint8)
     # 16 bits take half the time; a map that is spread from cells has no more parts than cells.
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        mask.astype(np.uint8), connectivity=8, ltype=cv2.CV_16U
-    )
-    for label in range(1, count):  # 0 is the background
-        x, y, width, height = (int(value) for value in stats[label, :4])
+    way: Any = {"connectivity": 8, "ltype": cv2.CV_16U}
+    count, labels = cv2.connectedComponents(binary, **way)
+    if count == 2:  # beside the background one part, as mostly: far sooner framed than by the figures of all
+        frames = [cv2.boundingRect(binary)]
+    else:
+        frames = cv2.connectedComponentsWithStats(binary, **way)[2][1:, :4].tolist()
+    for label, (x, y, width, height) in enumerate(frames, 1):
         yield _Part(top + y, left + x, labels[y : y + height, x : x + width] == label)
 
 

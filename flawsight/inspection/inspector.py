@@ -18,7 +18,7 @@ from flawsight.inspection import explain
 from flawsight.inspection.beside import BESIDE
 from flawsight.inspection.compare import compare
 from flawsight.inspection.decide import Judgement, answer, judge
-from flawsight.inspection.engines import Engine, Float
+from flawsight.inspection.engines import Engine, Float, Outputs
 from flawsight.inspection.familiarity import KnownParts
 from flawsight.inspection.identify import identify
 from flawsight.inspection.quality import assess, check_size
@@ -136,24 +136,21 @@ class Inspector:
         # Nearly done before the picture is prepared for the network, which then has all cores.
         seen = BESIDE.submit(strangeness, image, self.known_parts.reaches if self.known_parts else {})
         assessed = BESIDE.submit(assess, image)
-        logits, features, placement = self._run(image, name, clock)
-        # The distance from known parts takes as long as the class map, and the features are all it needs.
-        far = BESIDE.submit(self.known_parts.distance, features) if self.known_parts else None
-        clock.lap("decide")
-        scores = explain.class_map(features, self.engine.head)  # (K, h, w)
-        clock.lap("explain")
-        cells, beside = explain.cell_probabilities(scores), None
+        said, placement = self._run(image, name, clock)
+        # The distance from known parts takes as long as the heat map, and the features are all it needs.
+        far = BESIDE.submit(self.known_parts.distance, said.features) if self.known_parts else None
+        cells, beside = explain.cell_probabilities(said.class_map), None  # (K, h, w)
         if comparing:
             beside = read(comparing.result(), cells, metadata, placement)
             cells = beside.cells
             clock.lap("compare")
-        values = answer(logits, explain.real_cells(cells, placement, metadata.stride), metadata)
+        values = answer(said.logits, explain.real_cells(cells, placement, metadata.stride), metadata)
         ranked = sorted(zip(metadata.classes, values.tolist(), strict=True), key=lambda pair: -pair[1])
         probabilities = dict(ranked)
         clock.lap("decide")
         # The most probable defect is explained, also on a good part: there the evidence is weak.
         explained = next((one for one in probabilities if one in metadata.defects), ranked[0][0])
-        heatmap = self._defect_map(cells, features, explained, placement)
+        heatmap = self._defect_map(cells, said.features, explained, placement)
         clock.lap("explain")
         known = self.known_parts
         distance, strange = known.foreignness(far.result(), seen.result()) if known and far else (None, "")
@@ -210,21 +207,21 @@ class Inspector:
         if class_id not in self.metadata.classes:
             raise ValueError(f"The model {self.metadata.name} has no class {class_id!r}")
         _check(image)
-        _, features, placement = self._run(image, "the image", _Clock())
-        cells = explain.cell_probabilities(explain.class_map(features, self.engine.head))
-        return self._heatmap(cells, features, class_id, placement)
+        said, placement = self._run(image, "the image", _Clock())
+        cells = explain.cell_probabilities(said.class_map)
+        return self._heatmap(cells, said.features, class_id, placement)
 
-    def _run(self, image: NDArray[np.uint8], name: str, clock: _Clock) -> tuple[Float, Float, Placement]:
-        """Logits (K,) and features (C, h, w) of the image, and where it lay in the network's input."""
+    def _run(self, image: NDArray[np.uint8], name: str, clock: _Clock) -> tuple[Outputs, Placement]:
+        """What the network says of the image, and where it lay in the network's input."""
         tensor, placement = prepare(image, self.metadata.preprocessing)
         clock.lap("preprocess")
-        logits, features = (output[0] for output in self.engine.run(tensor[None]))
-        if not np.isfinite(logits).all():  # as every feature that is not finite makes them
+        said = self.engine.run(tensor[None]).first
+        if not np.isfinite(said.logits).all():  # as every feature that is not finite makes them
             raise ModelError(
                 f"The model {self.metadata.name} gave no finite numbers for {name}. Train it again."
             )
         clock.lap("forward")
-        return logits, features, placement
+        return said, placement
 
     def _thresholds(self) -> dict[str, float]:
         decision = self.metadata.decision

@@ -7,7 +7,7 @@ from typing import Any
 
 from flawsight.errors import ModelError
 from flawsight.imaging import sha256
-from flawsight.inspection.engines import Float, Head
+from flawsight.inspection.engines import Float, Head, Outputs
 from flawsight.metadata import ONNX_KEY, ModelMetadata
 
 METADATA_INFO = (ONNX_KEY, "metadata")  # where in the model's runtime information
@@ -45,9 +45,11 @@ class OpenVinoEngine:
                 "%(path)s is no readable OpenVINO model (%(error)s). Export it again.", path=path, error=error
             ) from error
 
-    def run(self, batch: Float) -> tuple[Float, Float]:
+    def run(self, batch: Float) -> Outputs:
         answer = self._compiled.create_infer_request().infer({"image": batch})  # one each: threads may share
-        return answer["logits"], answer["features"]
+        if len(answer) < len(Outputs._fields):  # files of before
+            return Outputs.of(answer["logits"], answer["features"], self.head)
+        return Outputs(*(answer[name] for name in Outputs._fields))
 
 
 def import_openvino() -> Any:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from flawsight.imaging import sha256
-from flawsight.inspection.engines import Float, Head
+from flawsight.inspection.engines import Float, Head, Outputs
 from flawsight.metadata import Decision, ModelMetadata
 
 STRIDE = 16
@@ -43,10 +43,10 @@ class TinyEngine:
     name: str = "tiny"
     sha256: str = field(default_factory=lambda: sha256(METADATA.to_json().encode()))
 
-    def run(self, batch: Float) -> tuple[Float, Float]:
+    def run(self, batch: Float) -> Outputs:
         features = np.stack([_features(image) for image in batch])  # (N, 2, H/16, W/16)
         logits = features.mean(axis=(2, 3)) @ self.head.weight.T + self.head.bias
-        return logits, features
+        return Outputs.of(logits, features, self.head)
 
 
 def _features(image: Float) -> Float:

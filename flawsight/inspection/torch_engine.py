@@ -10,7 +10,7 @@ import torch
 
 from flawsight.errors import ModelError
 from flawsight.imaging import sha256
-from flawsight.inspection.engines import Float
+from flawsight.inspection.engines import Float, Outputs
 from flawsight.learning.backbones import build, head_in, head_of
 from flawsight.metadata import ModelMetadata
 
@@ -41,10 +41,10 @@ class TorchEngine:
         self.network = network.eval()
         self.head = head_of(network)
 
-    def run(self, batch: Float) -> tuple[Float, Float]:
+    def run(self, batch: Float) -> Outputs:
         with torch.inference_mode():
             logits, features = self.network(torch.from_numpy(batch))
-        return logits.numpy(), features.numpy()
+            return Outputs(logits.numpy(), features.numpy(), self.network.class_map(features).numpy())
 
 
 def _unpack(path: Path, data: bytes) -> dict[str, Any]:

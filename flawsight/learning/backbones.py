@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from efficientnet_pytorch import EfficientNet
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from flawsight.errors import ModelError, WeightsUnavailable
 from flawsight.inspection.engines import LEAK, Float, Head
@@ -80,9 +81,7 @@ class CamNet(nn.Module):
     def class_map(self, features: Tensor) -> Tensor:
         """Features (N, C, h, w) to class scores per cell (N, K, h, w); dropout in training."""
         if isinstance(self.head, nn.Linear):
-            cells = self.dropout(features.permute(0, 2, 3, 1))
-            scores: Tensor = self.head(cells).permute(0, 3, 1, 2)
-            return scores
+            return conv2d(self.dropout(features), self.head.weight[:, :, None, None], self.head.bias)
         first, _, last = self.head
         slopes = torch.where(first(features.mean((2, 3))) > 0, 1.0, LEAK).to(features.dtype)  # (N, H)
         open_units = last.weight[None] * self.dropout(slopes)[:, None]  # (N, K, H)

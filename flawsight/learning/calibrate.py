@@ -58,15 +58,14 @@ def read_samples(engine: Engine, samples: Sequence[Sample]) -> list[Reading]:
     readings = []
     for sample in samples:
         values, placement = prepare(sample_pixels(sample), meta.preprocessing)
-        logits, features = (output[0] for output in engine.run(values[None]))
-        scores = explain.class_map(features, engine.head)
+        said = engine.run(values[None]).first
         readings.append(
             Reading(
                 sample,
-                logits,
-                explain.real_cells(scores, placement, meta.stride),
-                scores,
-                summaries(features),
+                said.logits,
+                explain.real_cells(said.class_map, placement, meta.stride),
+                said.class_map,
+                summaries(said.features),
                 placement,
             )
         )

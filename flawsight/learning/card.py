@@ -8,6 +8,8 @@ from typing import Any
 
 from flawsight.inspection.operating import few_defects_warning
 from flawsight.learning.config import TrainConfig
+from flawsight.learning.goals import against_goals
+from flawsight.taxonomy import describe
 
 _TEMPLATE = Path(__file__).with_name("model_card.md")
 
@@ -69,6 +71,7 @@ def model_card(results: dict[str, Any]) -> str:
         bias=decision["defect_bias"],
         accept=decision["accept_below"],
         reject=decision["reject_from"],
+        goals=_goals(test),
         figures=_table(columns),
         boards=_boards(test["boards"]) + _templates(test.get("templates")),
         by_class=_classes(test["classes"]),
@@ -112,9 +115,10 @@ def _unknown(found: dict[str, Any]) -> str:
     if not found:
         return "The model cannot tell that a picture shows none of its products."
     low, high = found["foreign_caught_interval"]
+    auroc = cell({"value": found["auroc"], "interval": found.get("auroc_interval")})
     kinds = ", ".join(f"{kind} {of['foreign_caught']:.0%}" for kind, of in sorted(found["kinds"].items()))
     return (
-        f"Pictures of other things: AUROC {found['auroc']:.3f} between {found['known']} test parts and "
+        f"Pictures of other things: AUROC {auroc} between {found['known']} test parts and "
         f"{found['foreign']} drawn foreign pictures; {found['foreign_caught']:.1%} of these "
         f"({low:.1%}–{high:.1%}) are answered `unknown`, and {found['known_called_unknown']:.1%} of "
         f"the parts. Answered so by kind: {kinds}. A photograph that resembles a known product by chance may "
@@ -139,8 +143,33 @@ def cell(value: Any) -> str:
         return "–"
     if not isinstance(value, dict):
         return str(value)
+    if value["interval"] is None:
+        return f"{value['value']:.3f}"
     low, high = value["interval"]
     return f"{value['value']:.3f} ({low:.3f}–{high:.3f})"
+
+
+def _goals(test: dict[str, Any]) -> str:
+    lines = ["| | goal | measured | with its template | |", "|---|---|---|---|---|"]
+    for goal, figure, beside in against_goals(test):
+        met, with_template = (one is not None and goal.kept(one["value"]) for one in (figure, beside))
+        said = "kept" if met else "**missed**, kept with its template" if with_template else "**missed**"
+        limit = f"{'≤' if goal.most else '≥'} {goal.limit:g}"
+        lines.append(f"| {goal.title} | {limit} | {cell(figure)} | {cell(beside)} | {said} |")
+    return "\n".join(lines)
+
+
+def _found_on(boards: dict[str, Any]) -> str:
+    """mAP, precision, recall and F, with their intervals and recalls by type where the results have them."""
+    titles = {"map": "mAP", "precision": "precision", "recall": "recall", "f": "F"}
+    said = ", ".join(
+        f"{title} {cell({'value': boards[name], 'interval': boards.get(f'{name}_interval')})}"
+        for name, title in titles.items()
+    )
+    recalls = ", ".join(
+        f"{describe(name).title.lower()} {value:.2f}" for name, value in boards.get("recalls", {}).items()
+    )
+    return f"{said}; recall of {recalls}" if recalls else said
 
 
 def _boards(boards: dict[str, Any]) -> str:
@@ -148,8 +177,7 @@ def _boards(boards: dict[str, Any]) -> str:
         return ""
     return (
         "\nWhole boards of unseen groups, DeepPCB's rule (IoU > 0.33, same type): "
-        f"{boards['boards']} boards, {boards['true_boxes']} defects: mAP {boards['map']:.3f}, "
-        f"precision {boards['precision']:.3f}, recall {boards['recall']:.3f}, F {boards['f']:.3f}.\n"
+        f"{boards['boards']} boards, {boards['true_boxes']} defects: {_found_on(boards)}.\n"
         + (
             f"Of {boards['good']} whole boards without a defect {boards['good_rejected']} are rejected, "
             f"{boards['good_to_a_person']} are left to a person and {boards['good_with_box']} show a box.\n"
@@ -168,9 +196,8 @@ def _templates(held: dict[str, Any] | None) -> str:
     lines = ["| | " + " | ".join(columns) + " |", "|---|---|---|"]
     lines += [f"| {label} | {_row(key, columns, None)} |" for key, label in _ROWS.items() if key in regions]
     return (
-        f"\nThe same boards held against their templates: mAP {boards['map']:.3f}, precision "
-        f"{boards['precision']:.3f}, recall {boards['recall']:.3f}, F {boards['f']:.3f}. Regions of these "
-        "boards, good ones cut where no defect is marked:\n\n" + "\n".join(lines) + "\n"
+        f"\nThe same boards held against their templates: {_found_on(boards)}. Regions of these boards, good "
+        "ones cut where no defect is marked:\n\n" + "\n".join(lines) + "\n"
     )
 
 

@@ -17,6 +17,7 @@ from flawsight.inspection.operating import POOR_PHOTO, UNKNOWN, clopper_pearson
 from flawsight.inspection.result import Inspection
 from flawsight.inspection.template import Template
 from flawsight.learning.localisation import (
+    IOU_LEVELS,
     Localisation,
     localise,
     max_box_acc_v2,
@@ -24,6 +25,7 @@ from flawsight.learning.localisation import (
     pixel_scores,
     truth_mask,
 )
+from flawsight.learning.resample import Rows, intervals
 from flawsight.learning.scores import (
     defect_mass,
     expected_calibration_error,
@@ -31,7 +33,7 @@ from flawsight.learning.scores import (
 )
 from flawsight.metadata import ModelMetadata
 
-BOOTSTRAPS = 300
+PIXELS = 200_000  # of all pictures that enter PxAP where its interval is drawn
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,12 @@ class Answers:
 
     def of(self, keep: NDArray[np.bool_]) -> Answers:
         """The answers where ``keep`` (N,) is true."""
-        items = tuple(item for item, kept in zip(self.items, keep, strict=True) if kept)
-        return Answers(items, self.probabilities[keep], self.labels[keep], self.predicted[keep])
+        return self.at(np.flatnonzero(keep))
+
+    def at(self, rows: Rows) -> Answers:
+        """The answers of ``rows``, which may name some more than once."""
+        items = tuple(self.items[row] for row in rows)
+        return Answers(items, self.probabilities[rows], self.labels[rows], self.predicted[rows])
 
 
 def inspect_samples(inspector: Inspector, samples: Iterable[Sample], *, templates: bool = False) -> Answers:
@@ -109,7 +115,7 @@ def sample_template(sample: Sample) -> Template | None:
 
 
 def figures(answers: Answers, meta: ModelMetadata) -> dict[str, Any]:
-    """All figures per dataset and overall, each rate with its 95 % interval.
+    """All figures per dataset and overall, each with its 95 % interval.
 
     ``overall`` is of real samples, unless all are generated.
     """
@@ -196,22 +202,31 @@ def _reduce(sample: Sample, inspection: Inspection, meta: ModelMetadata, rng: np
 
 
 def _figures(answers: Answers, meta: ModelMetadata) -> dict[str, Any]:
-    groups = np.array([item.sample.group for item in answers.items])
-    truth = meta.is_defect[answers.labels]
-    point = scores(answers.probabilities, answers.labels, meta, answers.predicted)
-    intervals = _bootstrap(answers, groups, meta)
-    result: dict[str, Any] = {
-        "n": len(answers.items),
+    samples = [item.sample for item in answers.items]
+    groups, truth = [sample.group for sample in samples], meta.is_defect[answers.labels]
+
+    most = PIXELS // max(1, sum(item.place is not None for item in answers.items))
+
+    def drawn(rows: Rows) -> dict[str, float]:
+        some = answers.at(rows)
+        return {**_skill(some, meta), **_places(some, most)}
+
+    found = intervals(groups, [sample.path for sample in samples], drawn)
+
+    def with_interval(values: dict[str, float]) -> dict[str, Any]:
+        return {
+            name: {"value": round(value, 4), "interval": _rounded(found[name])}
+            for name, value in values.items()
+        }
+
+    return {
+        "n": len(samples),
         "groups": len(set(groups)),
         "defective": int(truth.sum()),
+        **with_interval(_skill(answers, meta)),
+        **_decisions(answers, truth, meta),
+        "localisation": {**_pointing(answers, truth), **with_interval(_places(answers))},
     }
-    for name, value in point.items():
-        if name != "n":
-            result[name] = {"value": round(value, 4), "interval": _rounded(intervals[name])}
-    result |= _decisions(answers, truth, meta)
-    result |= _calibration(answers)
-    result["localisation"] = _localisation(answers, truth)
-    return result
 
 
 def _decisions(answers: Answers, truth: NDArray[np.bool_], meta: ModelMetadata) -> dict[str, Any]:
@@ -229,49 +244,44 @@ def _decisions(answers: Answers, truth: NDArray[np.bool_], meta: ModelMetadata) 
     return result
 
 
-def _calibration(answers: Answers) -> dict[str, float]:
+def _skill(answers: Answers, meta: ModelMetadata) -> dict[str, float]:
+    """What is told right, and how well the probabilities say so."""
     onehot = np.eye(answers.probabilities.shape[1])[answers.labels]
     return {
-        "ece": round(expected_calibration_error(answers.confidence, answers.right), 4),
-        "brier": round(float(((answers.probabilities - onehot) ** 2).sum(1).mean()), 4),
+        **scores(answers.probabilities, answers.labels, meta, answers.predicted),
+        "ece": expected_calibration_error(answers.confidence, answers.right),
+        "brier": float(((answers.probabilities - onehot) ** 2).sum(1).mean()),
     }
 
 
-def _localisation(answers: Answers, truth: NDArray[np.bool_]) -> dict[str, Any]:
+def _pointing(answers: Answers, truth: NDArray[np.bool_]) -> dict[str, Any]:
+    """The rates of localisation."""
     places = [item.place for item in answers.items if item.place is not None]
     good = [item for item, bad in zip(answers.items, truth, strict=True) if not bad]
     result: dict[str, Any] = {"good_with_box": _rate(sum(item.boxes > 0 for item in good), len(good))}
     if places:
-        pixels = [item.pixels for item in answers.items if item.pixels is not None]
         result |= {
             "n": len(places),
             "pointing_game": _rate(sum(p.pointed for p in places), len(places)),
             "pointing_game_centre": _rate(sum(p.centre_pointed for p in places), len(places)),
-            "max_box_acc_v2": round(max_box_acc_v2(places), 4),
-            "max_box_acc_v2_centre": round(
-                float(np.mean([[p.centre_iou >= level for p in places] for level in (0.3, 0.5, 0.7)])), 4
-            ),
-            "px_ap": round(pixel_average_precision([s for s, _ in pixels], [t for _, t in pixels]), 4),
-            "heat_inside": round(float(np.mean([p.inside for p in places])), 4),
         }
     return result
 
 
-def _bootstrap(
-    answers: Answers, groups: NDArray[np.str_], meta: ModelMetadata
-) -> dict[str, tuple[float, float]]:
-    """95 % intervals of ``scores``, groups drawn with replacement: images of one part are not independent."""
-    rng = np.random.default_rng(0)
-    members = [np.flatnonzero(groups == name) for name in np.unique(groups)]
-    drawn: dict[str, list[float]] = {}
-    for _ in range(BOOTSTRAPS):
-        rows = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
-        drawn_answers = answers.probabilities[rows], answers.labels[rows]
-        for name, value in scores(*drawn_answers, meta, answers.predicted[rows]).items():
-            drawn.setdefault(name, []).append(value)
+def _places(answers: Answers, most: int | None = None) -> dict[str, float]:
+    """The figures of localisation that are no rates, with at most so many pixels of each picture."""
+    places = [item.place for item in answers.items if item.place is not None]
+    if not places:
+        return {}
+    pixels = [item.pixels for item in answers.items if item.pixels is not None]
+    shown, true = ([values[:most] for values in of_all] for of_all in zip(*pixels, strict=True))
     return {
-        name: (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975)))
-        for name, values in drawn.items()
+        "max_box_acc_v2": max_box_acc_v2(places),
+        "max_box_acc_v2_centre": float(
+            np.mean([[p.centre_iou >= level for p in places] for level in IOU_LEVELS])
+        ),
+        "heat_inside": float(np.mean([p.inside for p in places])),
+        **({"px_ap": pixel_average_precision(shown, true)} if any(map(np.any, true)) else {}),
     }
 
 

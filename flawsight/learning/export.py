@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from flawsight.atomic import replacing
-from flawsight.inspection.engines import HEAD_KEY
+from flawsight.inspection.engines import HEAD_KEY, Outputs
 from flawsight.learning.backbones import CamNet, head_of
 from flawsight.learning.narrow import without_silent
 from flawsight.learning.slices import in_slices
@@ -27,11 +27,11 @@ def save_torch(net: CamNet, metadata: ModelMetadata, path: Path) -> None:
 
 
 def save_onnx(net: CamNet, metadata: ModelMetadata, path: Path) -> None:
-    """Write the graph ``image (N, 3, H, W) -> logits (N, K), features (N, C, h, w)`` with its metadata.
+    """Write the graph ``image (N, 3, H, W) -> logits (N, K), features (N, C, h, w), class_map (N, K, h, w)``.
 
-    N, H and W are free; H and W must be multiples of 32. The head's weights are also stored beside the
-    metadata, so that one NumPy function explains a prediction of either engine. Wide blocks are written as
-    ``slices`` computes them, without the channels that ``narrow`` silenced.
+    N, H and W are free; H and W must be multiples of 32. It carries its metadata, and beside it the head's
+    weights, so that whoever has the file can tell how the features become the answer. Wide blocks are
+    written as ``slices`` computes them, without the channels that ``narrow`` silenced.
     """
     side = 4 * metadata.preprocessing.multiple
     with replacing(path) as temporary, warnings.catch_warnings():
@@ -41,7 +41,7 @@ def save_onnx(net: CamNet, metadata: ModelMetadata, path: Path) -> None:
             (torch.zeros(2, 3, side, side),),
             str(temporary),
             input_names=["image"],
-            output_names=["logits", "features"],
+            output_names=list(Outputs._fields),
             dynamic_axes={"image": {0: "n", 2: "height", 3: "width"}},
             opset_version=OPSET,
             dynamo=False,
@@ -56,10 +56,10 @@ def save_onnx(net: CamNet, metadata: ModelMetadata, path: Path) -> None:
 class _Plain(nn.Module):
     """The network without what only training needs."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: CamNet) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         logits, features = self.net(image)
-        return logits, features
+        return logits, features, self.net.class_map(features)

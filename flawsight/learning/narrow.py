@@ -75,7 +75,7 @@ def prune(net: CamNet, pictures: Sequence[Tensor], share: float, seed: int = 0) 
     _learn_from(whole, net, blocks, pictures, seed)
 
 
-def without_silent(net: nn.Module) -> nn.Module:
+def without_silent(net: CamNet) -> CamNet:
     """A copy of ``net`` without the channels that ``prune`` silenced; only for use, not for training."""
     net = copy.deepcopy(net).eval()
     for features in _efficientnets(net):

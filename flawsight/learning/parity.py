@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from flawsight.data.samples import Sample
 from flawsight.data.whole import sample_pixels
 from flawsight.errors import ModelError
-from flawsight.inspection.engines import Engine, Float
-from flawsight.inspection.explain import class_map
+from flawsight.inspection.engines import Engine, Outputs
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.result import Box, Inspection
 
@@ -62,9 +61,8 @@ def compare(reference: Engine, other: Engine, samples: Iterable[Sample] = ()) ->
         ModelError: the other's head does not explain its own answers.
     """
     noise = np.random.default_rng(0).normal(size=NOISE_SHAPE).astype(np.float32)
-    theirs = reference.run(noise)[0]
-    logits, features = other.run(noise)
-    _check_head(other, logits, features)
+    theirs, ours = reference.run(noise).logits, other.run(noise)
+    _check_head(other, ours)
     pairs = [_pair(Inspector(reference), Inspector(other), sample) for sample in samples]
     flipped = [a.image.name for a, b in pairs if _verdict(a) != _verdict(b)]
     shifts = [_peak_shift(a, b) for a, b in pairs if a.verdict in ("review", "reject")] or [0.0]
@@ -73,7 +71,7 @@ def compare(reference: Engine, other: Engine, samples: Iterable[Sample] = ()) ->
         images=len(pairs),
         flips=len(flipped),
         flipped=tuple(flipped[:_LISTED]),
-        largest_logit_difference=float(np.abs(theirs - logits).max()),
+        largest_logit_difference=float(np.abs(theirs - ours.logits).max()),
         largest_logit=float(np.abs(theirs).max()),
         largest_probability_difference=max((_difference(a, b) for a, b in pairs), default=0.0),
         mean_peak_shift=float(np.mean(shifts)),
@@ -90,10 +88,13 @@ def box_iou(a: Inspection, b: Inspection) -> float | None:
     return float((first & second).sum() / (first | second).sum())
 
 
-def _check_head(engine: Engine, logits: Float, features: Float) -> None:
-    explained = class_map(features[0], engine.head).mean(axis=(1, 2))
-    gap = float(np.abs(explained - logits[0]).max())
-    if gap > SELF_TOLERANCE * max(1.0, float(np.abs(logits).max())):
+def _check_head(engine: Engine, said: Outputs) -> None:
+    explained = engine.head.class_map(said.features[0])
+    gap = max(
+        float(np.abs(explained.mean(axis=(1, 2)) - said.logits[0]).max()),
+        float(np.abs(explained - said.class_map[0]).max()),
+    )
+    if gap > SELF_TOLERANCE * max(1.0, float(np.abs(said.class_map).max())):
         raise ModelError(
             f"The model's answer is not what its explanation adds up to (logits differ by {gap:.2g}). "
             "It is not kept."

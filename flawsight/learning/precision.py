@@ -34,7 +34,7 @@ EIGHT_BITS = ["Conv", "Sigmoid", "Mul", "Add", "Concat", "GlobalAveragePool"]
 # Pixels of the picture to one of a map, each way, from which on it is rounded to 8 bits. Rounding the finer
 # maps of the first layers would change more answers than all else, and they hold few of the multiplications.
 COARSE = 8
-IMAGE, FEATURES, LOGITS = "image", "features", "logits"
+IMAGE, FEATURES = "image", "features"
 
 
 def half(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -106,9 +106,9 @@ def save_openvino(source: Path, target: Path, metadata: ModelMetadata, head: str
 
 
 def head_nodes(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes between the feature map and the logits."""
+    """Names of the nodes between the feature map and the other outputs."""
     producers = {output: node for node in model.graph.node for output in node.output}
-    names, waiting = [], [LOGITS]
+    names, waiting = [], [output.name for output in model.graph.output if output.name != FEATURES]
     while waiting:
         tensor = waiting.pop()
         if tensor != FEATURES and tensor in producers:

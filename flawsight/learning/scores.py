@@ -64,7 +64,6 @@ def scores(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a predicted class that is absent from the truth is no surprise
         result = {
-            "n": float(len(labels)),
             "accuracy": float((predicted == labels).mean()),
             "balanced_accuracy": float(balanced_accuracy_score(labels, predicted)),
             "macro_f1": float(

@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from flawsight.learning.backbones import CamNet
 from flawsight.learning.networks import EfficientNetFeatures
 
 CHANNELS = 16  # of a slice: what ONNX Runtime packs side by side on processors with the widest registers
 COARSEST = 2  # pixels of the picture to one of its input, up to which a block is worth slicing
 
 
-def in_slices(net: nn.Module) -> nn.Module:
+def in_slices(net: CamNet) -> CamNet:
     """A copy of ``net`` whose wide first blocks work in slices; only for use, not for training."""
     net = copy.deepcopy(net).eval()
     for module in net.modules():

@@ -110,8 +110,7 @@ class _Board:
 def _read(engine: Engine, board: Sample) -> _Board:
     image, template = sample_pixels(board), template_pixels(board)
     values, placement = prepare(image, engine.metadata.preprocessing)
-    _, features = (output[0] for output in engine.run(values[None]))
-    cells = explain.cell_probabilities(explain.class_map(features, engine.head))
+    cells = explain.cell_probabilities(engine.run(values[None]).first.class_map)
     comparison = compare(image, image if template is None else template)
     return _Board(board.boxes, placement.original, places(comparison, cells, engine.metadata, placement))
 

@@ -166,7 +166,7 @@ def headline(measured: dict[str, Any]) -> dict[str, Any]:
         "accuracy": _value(overall["accuracy"]),
         "balanced_accuracy": _value(overall["balanced_accuracy"]),
         **_decisions(overall),
-        "ece": overall["ece"],
+        "ece": overall["ece"]["value"],
         "datasets": {
             name: {
                 **{

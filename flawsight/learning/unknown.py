@@ -25,6 +25,7 @@ from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.operating import clopper_pearson
 from flawsight.inspection.strangeness import usual
 from flawsight.learning.calibrate import Reading, read_samples
+from flawsight.learning.resample import Rows, intervals
 from flawsight.preprocessing import resize
 
 KNOWN_SHARE = 0.99  # of validation parts that must stay within the limit
@@ -140,8 +141,16 @@ def _sizes(number: int, kind: str, picture: NDArray[np.uint8]) -> Iterator[tuple
 
 def _against(known: Sequence[float], foreign: Sequence[float], limit: float) -> dict[str, Any]:
     caught = sum(d > limit for d in foreign)
+    far, truth = np.array([*known, *foreign]), np.repeat([False, True], [len(known), len(foreign)])
+
+    def drawn(rows: Rows) -> dict[str, float]:
+        both = 0 < truth[rows].sum() < len(rows)
+        return {"auroc": float(roc_auc_score(truth[rows], far[rows]))} if both else {}
+
+    alone = [str(row) for row in range(len(far))]
     return {
-        "auroc": round(float(roc_auc_score([0] * len(known) + [1] * len(foreign), [*known, *foreign])), 4),
+        "auroc": round(float(roc_auc_score(truth, far)), 4),
+        "auroc_interval": [round(end, 4) for end in intervals(alone, alone, drawn)["auroc"]],
         "foreign": len(foreign),
         "foreign_caught": round(caught / len(foreign), 4),
         "foreign_caught_interval": [round(v, 4) for v in clopper_pearson(caught, len(foreign))],

@@ -149,6 +149,17 @@ def rate_text(figure: Any) -> str:
             return "–"
 
 
+def _error_text(figure: Any) -> str:
+    """As ``rate_text``, of an error, which is no share of anything; results of before have no interval."""
+    match figure:
+        case {"value": float() as value, "interval": [float() as low, float() as high]}:
+            return f"{number(value, 3)} ({number(low, 3)} – {number(high, 3)})"
+        case float() as value:
+            return number(value, 3)
+        case _:
+            return "–"
+
+
 def figure_table(results: Mapping[str, Any]) -> SimpleNamespace | None:
     """Every figure by dataset, if there are results."""
     overall = _section(results, "overall")
@@ -168,13 +179,7 @@ def figure_table(results: Mapping[str, Any]) -> SimpleNamespace | None:
         for key, label in PLACES.items()
     ]
     rows.append(
-        (
-            _("Calibration error (ECE)"),
-            [
-                number(ece, 3) if isinstance(ece := column.get("ece"), float) else "–"
-                for column in columns.values()
-            ],
-        )
+        (_("Calibration error (ECE)"), [_error_text(column.get("ece")) for column in columns.values()])
     )
     warnings = {name: warning for name, column in columns.items() if (warning := few_defects_warning(column))}
     return SimpleNamespace(columns=list(columns), rows=rows, warnings=warnings)
