@@ -33,7 +33,7 @@ from flawsight.learning.scores import (
 )
 from flawsight.metadata import ModelMetadata
 
-PIXELS = 200_000  # of all pictures that enter PxAP where its interval is drawn
+PIXELS = 50_000  # of all pictures that enter PxAP where its interval is drawn
 
 
 @dataclass(frozen=True)
