@@ -36,7 +36,7 @@ from flawsight.preprocessing import prepare
 TIMES = 30
 FOLDER_IMAGES = 400
 INSPECTIONS = 1000
-TURNS = 2  # of the folder, which takes half a minute
+TURNS = 4  # of the folder, which takes half a minute
 SHORT_TURNS, SHORT = 10, 10  # of one answer, and how often it is asked for in each
 CORES = len(os.sched_getaffinity(0))
 

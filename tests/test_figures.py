@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flawsight.data.samples import LabelledBox, Sample
 from flawsight.imaging import encode_png
-from flawsight.inspection.familiarity import KnownParts, Plane, summaries, windows
+from flawsight.inspection.familiarity import KnownParts, Look, Plane, summaries, windows
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.operating import clopper_pearson
 from flawsight.inspection.tiny import METADATA, TinyEngine
@@ -175,7 +175,7 @@ def test_a_vector_is_foreign_by_its_direction_or_by_its_distance() -> None:
     known = KnownParts((Plane(mean, basis, scale=4.0),), limit=0.5)
 
     def distance(*vector: float) -> float:
-        return known.distance(np.array(vector, np.float32)[:, None, None])
+        return known.distance(Look.at(np.array(vector, np.float32)[:, None, None]))
 
     assert distance(3, 4, 0, 0) == 0
     assert distance(0, 0, 0, 0) == 0
@@ -210,9 +210,9 @@ def test_a_picture_is_as_foreign_as_its_most_foreign_summary() -> None:
     known = KnownParts((flat, replace(flat, reach=0.5)), limit=1.0)
     even = np.zeros((2, 4, 4), np.float32)
     even[0] = 1
-    assert known.distance(even) == 0
+    assert known.distance(Look.at(even)) == 0
     even[1, 0, 0] = -1  # hardly seen in the mean, plain in its own field
-    assert known.distance(even) == pytest.approx(2 * 2**-0.5, rel=0.01)
+    assert known.distance(Look.at(even)) == pytest.approx(2 * 2**-0.5, rel=0.01)
 
 
 def test_few_known_parts_leave_room_for_the_next_one() -> None:

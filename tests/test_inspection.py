@@ -22,7 +22,7 @@ from flawsight.imaging import encode_png, sha256
 from flawsight.inspection import explain
 from flawsight.inspection.decide import answer, judge
 from flawsight.inspection.engines import HEAD_KEY, Float, Head, Outputs, load_engine
-from flawsight.inspection.familiarity import KnownParts, Plane
+from flawsight.inspection.familiarity import KnownParts, Look, Plane
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.pictures import draw_boxes, draw_heat_layer, draw_heatmap, draw_pictures
 from flawsight.inspection.result import Box
@@ -479,7 +479,9 @@ def test_statistics_of_a_model_from_before_mean_what_they_meant() -> None:
     known = KnownParts.of(replace(METADATA, feature_stats=before))
     assert known is not None
     picture = np.array([3, 4], np.float32)[:, None, None]
-    assert known.distance(picture) / known.limit == pytest.approx(plane.distance(picture[:, 0, 0]) / 0.5)
+    assert known.distance(Look.at(picture)) / known.limit == pytest.approx(
+        plane.distance(picture[:, 0, 0]) / 0.5
+    )
 
 
 def test_statistics_of_an_unknown_kind_are_refused() -> None:

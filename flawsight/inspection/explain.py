@@ -256,7 +256,8 @@ def _smoothed(cells: Float, stride: int) -> Float:
     # The curve needs few points; straight lines between these are as good and much sooner drawn.
     height, width = cells.shape
     points = (width * CURVE_POINTS, height * CURVE_POINTS)
-    curve = np.maximum(cv2.resize(soft * lift, points, interpolation=cv2.INTER_CUBIC), np.float32(0))
+    curve = np.asarray(cv2.resize(soft * lift, points, interpolation=cv2.INTER_CUBIC), np.float32)
+    np.maximum(curve, np.float32(0), out=curve)
     return _spread(curve, stride // CURVE_POINTS)
 
 

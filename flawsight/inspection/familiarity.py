@@ -126,22 +126,39 @@ class KnownParts:
         by_itself = self.limit * strange.value
         return (by_itself, strange.why) if strange.value > 1 and by_itself > distance else (distance, "")
 
-    def distance(self, features: Float) -> float:
-        """How foreign features (C, h, w) are, 0 for those in all planes; to be compared with ``limit``.
+    def distance(self, look: Look) -> float:
+        """How foreign a picture is, 0 for one in all planes; to be compared with ``limit``.
 
         A large picture shows something known where any window of it does: on a board there are places with
         nothing on them, a blank has nothing anywhere.
         """
-        far = self.farthest(summaries(features))
-        if len(self.planes) > 1 and max(features.shape[1:]) > LARGEST:
-            least = windows(features)
-            far = max(far, min(map(self.planes[1].distance, least)))
+        far = self.farthest(look.summaries)
+        if len(self.planes) > 1 and len(look.windows):
+            far = max(far, min(map(self.planes[1].distance, look.windows)))
         return far
 
     def farthest(self, vectors: Float) -> float:
         """How far the farthest of the vectors (N, C) lies from its plane."""
         pairs = zip(self.planes, vectors, strict=False)
         return max(plane.distance(vector) for plane, vector in pairs)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What features are held against known parts by: ``summaries`` (N, C) and ``windows`` (N, C).
+
+    Of a picture that is not large there are no windows.
+    """
+
+    summaries: Float
+    windows: Float
+
+    @classmethod
+    def at(cls, features: Float) -> Look:
+        """Of features (C, h, w)."""
+        large = max(features.shape[1:]) > LARGEST
+        none = np.empty((0, len(features)), np.float32)
+        return cls(summaries(features), windows(features) if large else none)
 
 
 def summaries(features: Float) -> NDArray[np.float32]:
@@ -154,10 +171,9 @@ def summaries(features: Float) -> NDArray[np.float32]:
     channels, height, width = features.shape
     if max(height, width) > LARGEST:
         return np.asarray(features.mean(axis=(1, 2))[None], np.float32)
-    weights = _fields(height, width)
+    weights, shares = _fields(height, width)
     fields = features.reshape(channels, -1) @ weights  # (C, FIELDS**2)
-    shares = np.count_nonzero(weights, axis=0) / len(weights)  # of the cells, of each field
-    return np.stack([fields @ shares.astype(np.float32), fields.min(axis=1)]).astype(np.float32)
+    return np.stack([fields @ shares, fields.min(axis=1)])
 
 
 def windows(features: Float) -> NDArray[np.float32]:
@@ -174,10 +190,11 @@ def windows(features: Float) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=64)
-def _fields(height: int, width: int) -> NDArray[np.float32]:
-    """Weights (h * w, fields) that make of cells (h * w) the mean of each field."""
+def _fields(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weights (h * w, fields) that make of cells (h * w) the mean of each field, and its share of them."""
     rows, columns = (_parts(side, min(FIELDS, side)) for side in (height, width))
-    return np.ascontiguousarray(np.kron(rows, columns).T)
+    weights = np.ascontiguousarray(np.kron(rows, columns).T)
+    return weights, (np.count_nonzero(weights, axis=0) / len(weights)).astype(np.float32)
 
 
 def _parts(side: int, count: int) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from flawsight.inspection.beside import BESIDE
 from flawsight.inspection.compare import compare
 from flawsight.inspection.decide import Judgement, answer, judge
 from flawsight.inspection.engines import Engine, Float, Outputs
-from flawsight.inspection.familiarity import KnownParts
+from flawsight.inspection.familiarity import KnownParts, Look
 from flawsight.inspection.identify import identify
 from flawsight.inspection.quality import assess, check_size
 from flawsight.inspection.result import Box, Heatmap, ImageInfo, Inspection, ModelInfo
@@ -137,8 +137,7 @@ class Inspector:
         seen = BESIDE.submit(strangeness, image, self.known_parts.reaches if self.known_parts else {})
         assessed = BESIDE.submit(assess, image)
         said, placement = self._run(image, name, clock)
-        # The distance from known parts takes as long as the heat map, and the features are all it needs.
-        far = BESIDE.submit(self.known_parts.distance, said.features) if self.known_parts else None
+        look = BESIDE.submit(Look.at, said.features) if self.known_parts else None
         cells, beside = explain.cell_probabilities(said.class_map), None  # (K, h, w)
         if comparing:
             beside = read(comparing.result(), cells, metadata, placement)
@@ -153,7 +152,9 @@ class Inspector:
         heatmap = self._defect_map(cells, said.features, explained, placement)
         clock.lap("explain")
         known = self.known_parts
-        distance, strange = known.foreignness(far.result(), seen.result()) if known and far else (None, "")
+        distance, strange = None, ""
+        if known and look:
+            distance, strange = known.foreignness(known.distance(look.result()), seen.result())
         judgement = self._judge(probabilities, distance, strange)
         if template and beside and not beside.comparison.fits:
             with speaking(ENGLISH):
