@@ -66,10 +66,10 @@ _console = Console(stderr=True)
 )
 @click.option(
     "--split",
-    type=click.Choice(["val", "test"]),
+    type=click.Choice(["test", "val", "train"]),
     default="test",
     show_default=True,
-    help="Which to measure on.",
+    help="Which to measure on; train is what the model learned from.",
 )
 @click.option("--seed", type=int, help="Of the division; default: the model's own.")
 @click.option(
@@ -105,7 +105,7 @@ def evaluate(
     overkill_cost: float,
     prevalence: float | None,
 ) -> None:
-    """Measure a model on the held-out groups of the data it was trained from.
+    """Measure a model on the held-out groups of the data it was trained from, or on what it learned from.
 
     The division is made again from the same folders and seed; if it is not the one that the model
     was trained with, that is said, for then training images may be among those tested.
@@ -118,7 +118,7 @@ def evaluate(
     samples = manifest.split(split)
     answers = inspect_samples(inspector, track(samples, "Measuring", console=_console))
     measured = measure(inspector, answers, samples, others)
-    _print(measured)
+    _print(measured, "Figures of what was learned from" if split == "train" else "Held-out figures")
     if json_file:
         write_text(
             json_file, json.dumps({"split": split, "same_manifest": same, **measured}, indent=1) + "\n"
@@ -144,9 +144,9 @@ def _pictures(folder: Path) -> Iterator[NDArray[np.uint8]]:
         yield read_image(file)
 
 
-def _print(measured: dict[str, Any]) -> None:
+def _print(measured: dict[str, Any], title: str) -> None:
     columns = {**measured["datasets"], "overall": measured["overall"]}
-    table = Table(title="Held-out figures with 95 % intervals")
+    table = Table(title=f"{title}, with 95 % intervals")
     table.add_column("")
     for name in columns:
         table.add_column(name, justify="right")
