@@ -339,6 +339,17 @@ def test_the_shipped_figures_can_be_measured_again(resumed: Path, data: Path, tm
     assert {path.stem for path in tmp_path.glob("*.png")} == drawn
 
 
+def test_what_a_model_learned_from_is_measured_as_such(resumed: Path, data: Path, tmp_path: Path) -> None:
+    model, figures = resumed / "best_model_unified.onnx", tmp_path / "figures.json"
+    asked = ["evaluate", f"--data={data}", f"--model={model}", "--split=train", f"--json={figures}"]
+    result = CliRunner().invoke(main, asked)
+    assert result.exit_code == 0, result.output
+    assert "Figures of what was learned from" in result.output
+    counts = json.loads((resumed / "results_unified.json").read_text())["dataset"]["counts"]
+    measured = json.loads(figures.read_text())
+    assert measured["overall"]["n"] == sum(of_class["train"] for of_class in counts.values())
+
+
 def test_the_benchmark_finds_a_published_figure_that_is_not_so(
     resumed: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -19,7 +19,8 @@ class Goal:
     Attributes:
         title: what is measured.
         limit: to be reached, or, where less is better, not to be passed.
-        where: keys that lead to the figure in the ``test`` section of the results.
+        where: keys that lead to the figure in the ``test`` section of the results; ``mean`` instead of a
+            data set stands for the mean over the three.
         beside: the same for parts held against their templates.
         most: whether less is better.
     """
