@@ -137,6 +137,7 @@ class Inspector:
         seen = BESIDE.submit(strangeness, image, self.known_parts.reaches if self.known_parts else {})
         assessed = BESIDE.submit(assess, image)
         said, placement = self._run(image, name, clock)
+        # Taken beside the heat map; small steps beside it would only wait with it for the interpreter.
         look = BESIDE.submit(Look.at, said.features) if self.known_parts else None
         cells, beside = explain.cell_probabilities(said.class_map), None  # (K, h, w)
         if comparing:

@@ -134,18 +134,21 @@ def _shown(boards: Sequence[_Board], least: Mapping[str, float]) -> list[Match]:
 def _by_type(boards: Sequence[_Board]) -> dict[str, float]:
     """Average precision of each class that any board has."""
     matches = [m for board in boards for m in board.matches]
-    truths = Counter(box.class_id for board in boards for box in board.truth)
     return {
         name: _average_precision([m for m in matches if m.class_id == name], count)
-        for name, count in sorted(truths.items())
+        for name, count in _truths(boards).items()
     }
 
 
 def _recalls(boards: Sequence[_Board], least: Mapping[str, float]) -> dict[str, float]:
     """Of each class that any board has."""
-    truths = Counter(box.class_id for board in boards for box in board.truth)
     hits = Counter(m.class_id for m in _shown(boards, least) if m.hit)
-    return {name: hits[name] / count for name, count in sorted(truths.items())}
+    return {name: hits[name] / count for name, count in _truths(boards).items()}
+
+
+def _truths(boards: Sequence[_Board]) -> dict[str, int]:
+    """How many there are of each class."""
+    return dict(sorted(Counter(box.class_id for board in boards for box in board.truth).items()))
 
 
 def _shows_all(decision: Decision) -> Decision:

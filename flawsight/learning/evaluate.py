@@ -204,7 +204,6 @@ def _reduce(sample: Sample, inspection: Inspection, meta: ModelMetadata, rng: np
 def _figures(answers: Answers, meta: ModelMetadata) -> dict[str, Any]:
     samples = [item.sample for item in answers.items]
     groups, truth = [sample.group for sample in samples], meta.is_defect[answers.labels]
-
     most = PIXELS // max(1, sum(item.place is not None for item in answers.items))
 
     def drawn(rows: Rows) -> dict[str, float]:
@@ -215,7 +214,7 @@ def _figures(answers: Answers, meta: ModelMetadata) -> dict[str, Any]:
 
     def with_interval(values: dict[str, float]) -> dict[str, Any]:
         return {
-            name: {"value": round(value, 4), "interval": _rounded(found[name])}
+            name: {"value": round(value, 4), "interval": _rounded(found[name]) if name in found else None}
             for name, value in values.items()
         }
 
