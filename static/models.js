@@ -36,14 +36,20 @@ if (sliders) {
     }
   };
 
-  sliders.addEventListener("input", (event) => {
+  const follow = (moved) => {
     // The two never cross: whichever is moved takes the other along.
-    if (event.target === ends.accept && Number(ends.reject.value) < Number(ends.accept.value)) ends.reject.value = ends.accept.value;
-    if (event.target === ends.reject && Number(ends.accept.value) > Number(ends.reject.value)) ends.accept.value = ends.reject.value;
+    if (moved === ends.accept && Number(ends.reject.value) < Number(ends.accept.value)) ends.reject.value = ends.accept.value;
+    if (moved === ends.reject && Number(ends.accept.value) > Number(ends.reject.value)) ends.accept.value = ends.reject.value;
     tell();
     said.textContent = "";
     clearTimeout(waiting);
     waiting = setTimeout(compute, 150);
-  });
-  for (const slider of Object.values(ends)) slider.setAttribute("aria-valuetext", slider.nextElementSibling.textContent);
+  };
+
+  sliders.addEventListener("input", (event) => follow(event.target));
+  for (const slider of Object.values(ends)) {
+    slider.setAttribute("aria-valuetext", slider.nextElementSibling.textContent);
+    const moved = Math.abs(slider.value - slider.defaultValue) >= slider.step; // by less it rounds what it is given
+    if (moved) follow(slider); // while this script was on its way
+  }
 }

@@ -7,6 +7,14 @@
   const fields = [...document.querySelectorAll("main :is(input, select, textarea)[name]")].filter(({ type }) => !LEFT_OUT.has(type));
   const held = (field) => (field.type === "radio" || field.type === "checkbox" ? "checked" : "value");
 
+  // What is written in the page itself, before anybody touches it.
+  const asDelivered = (field) => {
+    if (field.options) return field.selectedIndex === Math.max(0, [...field.options].findIndex((one) => one.defaultSelected));
+    // A slider rounds what it is given to its own steps.
+    if (field.type === "range") return Math.abs(field.value - field.defaultValue) < Number(field.step || 1);
+    return held(field) === "checked" ? field.checked === field.defaultChecked : field.value === field.defaultValue;
+  };
+
   document.querySelector("form.languages")?.addEventListener("submit", () => {
     const typed = fields.map((field) => [field.name, field[held(field)]]);
     sessionStorage.setItem(TYPED, JSON.stringify({ page: location.pathname, typed }));
@@ -14,9 +22,12 @@
 
   const kept = JSON.parse(sessionStorage.getItem(TYPED));
   sessionStorage.removeItem(TYPED);
+  // Whoever was faster than this script meant what is there now.
+  const changed = fields.filter((field) => !asDelivered(field));
+  const left = (field) => changed.some((one) => one === field || (field.type === "radio" && one.name === field.name));
   for (const [index, [name, value]] of (kept?.page === location.pathname ? kept.typed : []).entries()) {
     const field = fields[index];
-    if (field?.name !== name || field[held(field)] === value) continue;
+    if (field?.name !== name || field[held(field)] === value || left(field)) continue;
     if (field.type === "radio" && !value) continue; // the one that is chosen instead says so
     field[held(field)] = value;
     for (const event of ["input", "change"]) field.dispatchEvent(new Event(event, { bubbles: true }));

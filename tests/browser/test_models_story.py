@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from conftest import served
 from model_files import furnish, write_study
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from web_client import settings_in
 
 from flawsight.web import create_app
@@ -75,6 +75,23 @@ def test_sliders_write_numbers_as_the_page_does(page: Page) -> None:
     page.keyboard.press("ArrowRight")
     expect(page.locator("output[for=accept]")).to_have_text("0,1 %")
     assert page.locator("#accept").get_attribute("aria-valuetext") == "0,1\u00a0%"
+
+
+@pytest.mark.parametrize("script", ["models.js", "typed.js"])
+def test_a_slider_that_is_moved_before_the_scripts_are_there_stays_moved(page: Page, script: str) -> None:
+    page.goto("/models/model")
+    late: list[Route] = []
+    page.route(f"**/static/{script}*", lambda route: late.append(route))
+    page.get_by_role("button", name="Deutsch").click()
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    page.locator("#accept").focus()
+    page.keyboard.press("Home")
+    while not late:
+        page.wait_for_timeout(50)
+    late.pop().continue_()
+    expect(page.locator("#apply-accept")).to_have_text("0,0 %")
+    expect(page.locator("#point")).to_contain_text("0 von 20")
+    expect(page.locator("#accept")).to_have_value("0")
 
 
 def test_the_bench_asks_for_the_product_and_the_shadow_lists_where_it_disagrees(page: Page) -> None:
