@@ -457,6 +457,7 @@ def test_a_folder_is_inspected_whole_though_one_photo_is_broken(page: Page, fold
 def test_a_line_of_results_says_what_the_history_says(page: Page, folder: Path, language: str) -> None:
     page.goto("/")
     page.get_by_role("button", name=language).click()
+    page.wait_for_load_state()
     page.locator("#folder").set_input_files(folder)
     page.locator("#upload button[type=submit]").click()
     expect(page.locator("#batch-filed")).to_be_visible()  # once all of them are through
