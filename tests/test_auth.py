@@ -631,6 +631,9 @@ def test_an_admin_manages_users_on_the_page(app: Flask, client: FlaskClient) -> 
     found = re.search(r"flawsight_[\w-]{43}", shown.text)
     assert found and "camera of &lt;line&gt; 3" in shown.text
     assert found[0] not in client.get(page).text, "shown once"
+    again = send(client, page, do="token", title="camera of  <line> 3")  # as a page does that is loaded again
+    assert again.status_code == 400 and "robot.3 already has a token for" in again.text
+    assert again.text.count('name="token"') == 1, "no second one was made"
     bearer = {"Authorization": f"Bearer {found[0]}"}
     assert app.test_client().get("/", headers=bearer).status_code == 200
     token_id = re.search(r'name="token" value="(\d+)"', shown.text)

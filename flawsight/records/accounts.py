@@ -291,7 +291,7 @@ class Accounts:
 
         Raises:
             NotFound: there is no such user.
-            AccountError: the title is empty or too long.
+            AccountError: the title is empty or too long, or a token of the user bears it already.
         """
         title = " ".join(title.split())
         if not 0 < len(title) <= TITLE_LENGTH:
@@ -302,6 +302,14 @@ class Accounts:
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
         with self._store.transaction("write", write=True) as session:
             row = _row(session, user)
+            if session.scalar(select(TokenRow).where(TokenRow.user_id == row.id, TokenRow.title == title)):
+                # Also what a page says that is loaded again: its form is sent once more.
+                raise AccountError(
+                    "%(name)s already has a token for “%(title)s”. Remove that one first, or give the new "
+                    "one another name.",
+                    name=row.name,
+                    title=title,
+                )
             session.add(TokenRow(user_id=row.id, title=title, digest=_digest(token), created_at=self._now()))
         return token
 
