@@ -33,7 +33,7 @@ from flawsight.records import Accounts, Store
 from flawsight.records.checks import DEAD, Check, CheckRunning
 from flawsight.records.golden import GoldenParts, Schedule, fingerprint
 from flawsight.records.links import Head
-from flawsight.records.tables import CheckRow, LinkRow
+from flawsight.records.tables import CheckRow, GoldenRow, LinkRow
 from flawsight.records.verify import head, verify
 from flawsight.web.service import Service
 
@@ -64,6 +64,12 @@ def run(client: FlaskClient) -> dict[str, Any]:
     response = client.post("/api/v1/trust/golden/check")
     assert response.status_code == 202 and response.location == "/api/v1/trust/golden"
     return ended(client, "golden")
+
+
+def post_page(client: FlaskClient, form: dict[str, str], image: bytes) -> str:
+    """What the page says after a part was added."""
+    sent = {**form, "file": (BytesIO(image), "part.png")}
+    return client.post("/trust/golden/parts", data=sent, follow_redirects=True).text
 
 
 def ended(client: FlaskClient, what: str) -> dict[str, Any]:
@@ -154,6 +160,40 @@ def test_a_check_is_over_after_its_hours_and_with_another_model(it: Service, cli
     assert it.golden.state(other).reason == "never"
     moved = replace(it.inspector().metadata.decision, reject_from=0.9)
     assert it.golden.state(fingerprint([(it.inspector().engine.sha256, moved)])).reason == "never"
+
+
+def test_a_part_that_never_came_out_right_is_not_taken_for_a_changed_model(
+    client: FlaskClient, it: Service
+) -> None:
+    form = {"csrf_token": token(client), "verdict": "reject", "title": "scratch"}
+    said = post_page(client, form, GOOD)
+    assert "it would not pass: it comes out as accept, " in said
+    run(client)
+    page = client.get("/trust/golden").text
+    assert "Never came out right so far: scratch." in page and "have changed" not in page
+    it.golden.remove(1, "admin", "wrong")
+    assert "It is checked at the next run" in post_page(client, {**form, "verdict": "accept"}, GOOD)
+    run(client)
+    with it.store.transaction("write", write=True) as session:
+        session.get_one(GoldenRow, 2).verdict = "reject"  # as if the model answered otherwise by now
+    run(client)
+    page = client.get("/trust/golden").text
+    assert "Never came out right" not in page and "have changed" in page
+
+
+def test_an_altered_or_lost_golden_picture_or_photo_is_found_and_never_shown(
+    client: FlaskClient, it: Service
+) -> None:
+    add_both(it.golden)
+    address = "/api/v1/trust/golden/parts/1/photos"
+    photo = post_file(client, address, PHOTO, "today.png").get_json()
+    assert verify(it.store).ok and verify(it.store).files == 3
+    it.golden.file(photo["result"]["photo"]["sha256"]).write_bytes(BAD)
+    it.golden.picture(2).unlink()
+    found = {(one.kind, one.values["id"], one.values["how"]) for one in verify(it.store).findings}
+    assert found == {("file_altered", "1", "today.png"), ("file_missing", "2", "cracked tile")}
+    assert client.get(photo["picture"]).status_code == 404
+    assert client.get("/trust/golden/parts/2/picture").status_code == 404
 
 
 def test_an_altered_golden_picture_cannot_pass(it: Service, client: FlaskClient) -> None:

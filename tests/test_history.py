@@ -414,6 +414,8 @@ def test_a_history_from_before_other_classes_is_found_by_them(tmp_path: Path) ->
         board, damaged = (file_board(store, "PCB_open", "PCB_spur") for _ in range(2))
         with closing(sqlite3.connect(store.database)) as database, database:
             database.execute("DROP TABLE other_classes")
+            for later in ("template_sha256", "template_name"):
+                database.execute(f"ALTER TABLE golden_parts DROP COLUMN {later}")
             database.execute("UPDATE alembic_version SET version_num = '0009'")
             database.execute(
                 """UPDATE inspections SET data = json_set(data, '$.boxes', json('["x", {"class": 7}, {}]'))

@@ -37,6 +37,7 @@ from flawsight.records import Accounts, Store
 from flawsight.records.part_templates import BadTemplate, LostTemplate, PartTemplates
 from flawsight.records.verify import verify
 from flawsight.web import create_app
+from flawsight.web.background import golden_inspect
 
 
 @pytest.fixture(scope="module")
@@ -391,6 +392,30 @@ def test_page_report_and_spreadsheet_say_what_a_part_was_held_against(client: Fl
     assert client.get(f"/inspections/{alone['id']}/template").status_code == 404
     exported = client.get("/history/history.csv?order=oldest").data.decode("utf-8-sig")
     assert [row["template"] for row in csv.DictReader(StringIO(exported))] == ["good.png", ""]
+
+
+def test_a_golden_part_is_checked_against_the_template_it_was_held_against(
+    client: FlaskClient, app: Flask
+) -> None:
+    golden = app.extensions["flawsight"].golden
+    keep(client, board(VIA), part_number="PCB-7")
+    part = post_file(client, "/api/v1/inspections", encoded(board(VIA)), "part.png", part_number="PCB-7")
+    form = {"inspection": part.get_json()["number"], "verdict": "accept"}
+    (one,) = client.get("/api/v1/templates").get_json()["templates"]
+    client.delete(f"/api/v1/templates/{one['id']}")  # its picture stays
+    added = client.post("/api/v1/trust/golden/parts", data=form).get_json()
+    assert (added["template"], added["comes_out"]["passed"]) == ("good.png", True)
+    inspect = golden_inspect(app.extensions["flawsight"])
+    assert golden.check(golden.checks.begin("golden", "A. Kern"), inspect).passed
+    photo = post_file(
+        client, f"/api/v1/trust/golden/parts/{added['id']}/photos", encoded(board(VIA) + 1), "x.png"
+    )
+    assert photo.get_json()["passed"]
+    assert "Held against the template good.png" in client.get("/trust/golden").text
+    assert verify(golden.store).ok
+    PartTemplates(golden.store).file(one["image_sha256"]).unlink()
+    lost = golden.check(golden.checks.begin("golden", "A. Kern"), inspect)
+    assert "is gone or was altered" in lost.result["parts"][0]["error"]
 
 
 def test_a_wrong_part_is_told_by_page_and_report(client: FlaskClient) -> None:

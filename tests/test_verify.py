@@ -263,6 +263,10 @@ GOLDEN_CHANGES = {
     ),
     "the class": ("UPDATE golden_parts SET class_id = 'MT_Fray' WHERE id = 1", "Golden part 1 was altered"),
     "the picture": ("UPDATE golden_parts SET image_sha256 = 'x' WHERE id = 2", "Golden part 2 was altered"),
+    "its template": (
+        "UPDATE golden_parts SET template_sha256 = 'x' WHERE id = 2",
+        "Golden part 2 was altered",
+    ),
     "who added it": ("UPDATE golden_parts SET added_by = 'nobody' WHERE id = 2", "Golden part 2 was altered"),
     "when": ("UPDATE golden_parts SET added_at = '2020-01-01' WHERE id = 1", "Golden part 1 was altered"),
     "when, unreadable": ("UPDATE golden_parts SET added_at = 'x' WHERE id = 1", "Golden part 1 was altered"),
@@ -278,7 +282,7 @@ GOLDEN_CHANGES = {
     "a part gone": ("DELETE FROM golden_parts WHERE id = 2", "Golden part 2 is missing"),
     "a part put in": (
         "INSERT INTO golden_parts SELECT 9, title, 'y', verdict, class_id, source, added_at, added_by, NULL, "
-        "'' FROM golden_parts WHERE id = 1",
+        "'', template_sha256, template_name FROM golden_parts WHERE id = 1",
         "Golden part 9 was inserted",
     ),
     "an outcome": ("UPDATE checks SET passed = 0 WHERE id = 1", "Check of golden parts 1 was altered"),
@@ -371,7 +375,8 @@ def test_links_of_golden_parts_from_before_say_no_time_and_still_hold(store: Sto
         session.add(row)
         session.flush()
         content = links.golden_content(row, "added", "A. Kern", row.added_at)
-        del content["at"]
+        for later in ("at", "template", "template_name"):
+            del content[later]
         links.append(session.connection(), "golden", row.id, content)
     assert texts(verify(store)) == []
     tamper(store, "UPDATE golden_parts SET title = 'smooth'")
@@ -387,7 +392,11 @@ def test_changes_of_models_from_before_their_links_are_linked_on_opening(tmp_pat
             "UPDATE alembic_version SET version_num = '0006'",
         )  # fmt: skip
         assert len(texts(verify(store))) == 2
-        tamper(store, "DROP TABLE template_changes", "DROP TABLE other_classes")
+        tamper(
+            store, "DROP TABLE template_changes", "DROP TABLE other_classes",
+            "ALTER TABLE golden_parts DROP COLUMN template_sha256",
+            "ALTER TABLE golden_parts DROP COLUMN template_name",
+        )  # fmt: skip
     with closing(Store(tmp_path / "instance")) as store:
         result = verify(store)
         assert (texts(result), result.links) == ([], 1 + 3 + 2 + 2)

@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from flawsight.atomic import write_bytes
 from flawsight.errors import FlawsightError, NotFound, SettingsError
 from flawsight.i18n import marked
 from flawsight.inspection.result import VERDICTS, Inspection
+from flawsight.inspection.template import Template
 from flawsight.records import links
 from flawsight.records.checks import Check, Checks, finished
+from flawsight.records.part_templates import PartTemplates
 from flawsight.records.store import Store
 from flawsight.records.tables import CheckRow, GoldenRow, LinkRow
 
 FOLDER = "golden"
 MOST = 200  # parts; more would keep the line waiting
 RATIONALE_LENGTH = 500
+# What a model says of a picture, by its name, held against a template or none.
+Answer = Callable[[bytes, str, Template | None], Inspection]
 GONE = marked("There is no such golden part; it may have been removed already.")
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 _EVERY = re.compile(r"(?:every\s+)?(\d+(?:\.\d+)?)\s*(?:h|hours?)?", re.IGNORECASE)
@@ -115,7 +119,13 @@ class Schedule:
 
 @dataclass(frozen=True)
 class GoldenPart:
-    """A part of known state; ``class_id`` is empty if any class will do."""
+    """A part of known state.
+
+    Attributes:
+        class_id: empty if any class will do.
+        source: number of the inspection that it was taken from, or empty.
+        template_sha256: picture among the store's templates that it is held against; empty without one.
+    """
 
     id: int
     title: str
@@ -123,6 +133,8 @@ class GoldenPart:
     verdict: str
     class_id: str
     source: str
+    template_sha256: str
+    template_name: str
     added_at: datetime
     added_by: str
 
@@ -174,6 +186,7 @@ class GoldenParts:
     def __init__(self, store: Store, schedule: Schedule | None) -> None:
         self.store, self.schedule = store, schedule
         self.checks = Checks(store)
+        self._templates = PartTemplates(store)
         self._folder = store.instance / FOLDER
 
     def parts(self) -> list[GoldenPart]:
@@ -182,9 +195,19 @@ class GoldenParts:
             return [_part(row) for row in session.scalars(_in_use())]
 
     def add(
-        self, image: bytes, title: str, verdict: str, class_id: str, by: str, source: str = ""
+        self,
+        image: bytes,
+        title: str,
+        verdict: str,
+        class_id: str,
+        by: str,
+        source: str = "",
+        template: Mapping[str, Any] | None = None,
     ) -> GoldenPart:
         """Keep a picture that must come out as ``verdict``, and as ``class_id`` if that is given.
+
+        Args:
+            template: ``sha256`` and ``name`` of the kept template that it is held against.
 
         Raises:
             BadGoldenPart: the verdict is none, or there are too many parts.
@@ -201,6 +224,8 @@ class GoldenParts:
                 raise BadGoldenPart("There are %(most)s golden parts. Remove one first.", most=MOST)
             row = GoldenRow(
                 title=title, image_sha256=digest, verdict=verdict, class_id=class_id, source=source,
+                template_sha256=template["sha256"] if template else "",
+                template_name=template["name"] if template else "",
                 added_at=(now := datetime.now(UTC)), added_by=by, removed_at=None, removed_by="",
             )  # fmt: skip
             session.add(row)
@@ -263,12 +288,13 @@ class GoldenParts:
         """The file with the picture as received.
 
         Raises:
-            NotFound: there is no such part.
+            NotFound: there is no such part, or its picture is gone or not what it was.
         """
         with self.store.transaction("read") as session:
             row = session.get(GoldenRow, part_id)
         if row is None:
             raise NotFound(GONE)
+        self.content(row.image_sha256)
         return self.file(row.image_sha256)
 
     def file(self, digest: str) -> Path:
@@ -304,7 +330,7 @@ class GoldenParts:
             return f"{when}, {wrong} of {len(state.last.result['parts'])} golden parts came out wrong"
         return f"{when}, all {len(state.last.result['parts'])} golden parts came out right"
 
-    def check(self, check_id: int, inspect: Callable[[bytes, str], Inspection]) -> Check:
+    def check(self, check_id: int, inspect: Answer) -> Check:
         """Inspect every part and note what came out; ``check_id`` is of ``checks.begin("golden", ...)``.
 
         What cannot be inspected has failed. A run that ends in an error says so and unlocks nothing.
@@ -353,11 +379,31 @@ class GoldenParts:
         """The latest run that was finished, or leave, for the model in use."""
         return self.checks.latest_finished(fingerprint, "golden", "override")
 
-    def _outcome(self, part: GoldenPart, inspect: Callable[[bytes, str], Inspection]) -> dict[str, Any]:
+    def ever_right(self) -> set[int]:
+        """Ids of the parts that came out right in any check so far."""
+        right = text(
+            "SELECT DISTINCT part.value ->> '$.id' FROM checks, json_each("
+            "CASE WHEN json_valid(checks.result) THEN checks.result ELSE '{}' END, '$.parts') part "
+            "WHERE checks.kind = 'golden' AND part.value ->> '$.passed'"
+        )
+        with self.store.transaction("read") as session:
+            return set(session.scalars(right))
+
+    def _outcome(self, part: GoldenPart, inspect: Answer) -> dict[str, Any]:
         try:
-            return outcome(part, inspect(self.read(part), part.title))
+            return outcome(part, inspect(self.read(part), part.title, self.template(part)))
         except FlawsightError as error:
             return {**_expected(part), "passed": False, "error": str(error)}
+
+    def template(self, part: GoldenPart) -> Template | None:
+        """What ``part`` is held against.
+
+        Raises:
+            LostTemplate: its picture is gone or was altered.
+        """
+        if not part.template_sha256:
+            return None
+        return self._templates.template(part.template_sha256, part.template_name)
 
     def read(self, part: GoldenPart) -> bytes:
         """The stored picture.
@@ -365,11 +411,19 @@ class GoldenParts:
         Raises:
             NotFound: it is gone, or not what it was.
         """
+        return self.content(part.image_sha256)
+
+    def content(self, digest: str) -> bytes:
+        """What was kept with this SHA-256.
+
+        Raises:
+            NotFound: it is gone, or not what it was.
+        """
         try:
-            content = self.file(part.image_sha256).read_bytes()
+            content = self.file(digest).read_bytes()
         except OSError:
             content = b""
-        if hashlib.sha256(content).hexdigest() != part.image_sha256:
+        if hashlib.sha256(content).hexdigest() != digest:
             raise NotFound(
                 "The picture of this golden part is gone or was altered. Remove the part and add it anew, or "
                 "restore the instance folder from a backup."
@@ -403,5 +457,6 @@ def _in_use() -> Any:
 
 def _part(row: GoldenRow) -> GoldenPart:
     return GoldenPart(
-        row.id, row.title, row.image_sha256, row.verdict, row.class_id, row.source, row.added_at, row.added_by
-    )
+        row.id, row.title, row.image_sha256, row.verdict, row.class_id, row.source, row.template_sha256,
+        row.template_name, row.added_at, row.added_by,
+    )  # fmt: skip

@@ -7,7 +7,6 @@ filed as a check of its part, with a link of the chain. It neither locks nor unl
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,9 @@ from sqlalchemy import func, select
 from flawsight.atomic import write_bytes
 from flawsight.errors import NotFound
 from flawsight.inspection.drift import Part
-from flawsight.inspection.result import Inspection
 from flawsight.records import links
 from flawsight.records.checks import Check, check_of
-from flawsight.records.golden import BadGoldenPart, GoldenParts, outcome
+from flawsight.records.golden import Answer, BadGoldenPart, GoldenParts, outcome
 from flawsight.records.tables import CheckRow
 
 KIND = "photo"  # of a check
@@ -31,7 +29,7 @@ def compare(
     part_id: int,
     photo: bytes,
     name: str,
-    inspect: Callable[[bytes, str], Inspection],
+    inspect: Answer,
     by: str,
     fingerprint: str,
 ) -> Check:
@@ -42,6 +40,7 @@ def compare(
 
     Raises:
         NotFound: there is no such part, or its stored picture is gone.
+        LostTemplate: what it is held against is gone or was altered.
         BadGoldenPart: it is the stored picture itself.
         ImageError: it cannot be inspected.
     """
@@ -49,7 +48,8 @@ def compare(
     digest = hashlib.sha256(photo).hexdigest()
     if digest == part.image_sha256:
         raise BadGoldenPart("This is the stored picture itself. Photograph the part anew and send that.")
-    found, stored = inspect(photo, name), inspect(golden.read(part), part.title)
+    template = golden.template(part)
+    found, stored = inspect(photo, name, template), inspect(golden.read(part), part.title, template)
     now, then = (Part.of(one.to_dict()).figures for one in (found, stored))
     result = {
         "parts": [outcome(part, found)],
@@ -76,13 +76,15 @@ def picture(golden: GoldenParts, check_id: int) -> Path:
     """The file with the photo as received.
 
     Raises:
-        NotFound: there is no such check.
+        NotFound: there is no such check, or its photo is gone or not what it was.
     """
     with golden.store.transaction("read") as session:
         row = session.get(CheckRow, check_id)
         if row is None or row.kind != KIND:
             raise NotFound("There is no such photo of a golden part.")
-        return golden.file(row.result["photo"]["sha256"])
+        digest = row.result["photo"]["sha256"]
+    golden.content(digest)
+    return golden.file(digest)
 
 
 def _file(golden: GoldenParts, started: datetime, result: dict[str, Any], by: str, fingerprint: str) -> Check:

@@ -133,10 +133,14 @@ def template_content(row: Any) -> dict[str, Any]:
 
 
 def golden_content(row: Any, event: str, by: str, at: datetime) -> dict[str, Any]:
-    """What a link says about a golden part that was ``added`` or ``removed``. Early links have no ``at``."""
+    """What a link says about a golden part that was ``added`` or ``removed``.
+
+    Early links have no ``at``, and none before templates were noted has ``template`` and ``template_name``.
+    """
     return {
         "event": event, "by": by, "at": _spelled(at), "title": row.title, "image_sha256": row.image_sha256,
         "verdict": row.verdict, "class": row.class_id, "source": row.source,
+        "template": row.template_sha256, "template_name": row.template_name,
     }  # fmt: skip
 
 

@@ -300,6 +300,8 @@ class GoldenRow(Base):
     verdict: Mapped[str] = mapped_column(String(16))
     class_id: Mapped[str] = mapped_column(String(80))  # empty if any class will do
     source: Mapped[str] = mapped_column(String(24))  # number of the inspection it was taken from, or empty
+    template_sha256: Mapped[str] = mapped_column(String(64), server_default=text("''"))  # empty: against none
+    template_name: Mapped[str] = mapped_column(String(200), server_default=text("''"))
     added_at: Mapped[datetime] = mapped_column(UtcDateTime)
     added_by: Mapped[str] = mapped_column(String(80))
     removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -56,7 +56,7 @@ from flawsight.records.tables import (
     ReviewRow,
     TemplateChangeRow,
 )
-from flawsight.records.verify_files import check_files, check_templates
+from flawsight.records.verify_files import check_files, check_kept
 
 LISTED = 1_000  # findings that are named; the rest are counted
 
@@ -68,8 +68,8 @@ _TABLES: dict[str, Any] = {
 # Links of kind "golden" stand for rows of two tables; their event says which.
 _GOLDEN: dict[str, tuple[Any, tuple[str, ...]]] = {
     "part": (GoldenRow, (
-        "id", "title", "image_sha256", "verdict", "class_id", "source", "added_at", "added_by", "removed_at",
-        "removed_by",
+        "id", "title", "image_sha256", "verdict", "class_id", "source", "template_sha256", "template_name",
+        "added_at", "added_by", "removed_at", "removed_by",
     )),
     "check": (CheckRow, ("id", "by", "fingerprint", "passed", "result")),
 }  # fmt: skip
@@ -177,7 +177,7 @@ def verify(
             for finding in finding_list:
                 found.add(finding)
             progress("files", done, max(done, total))
-        for hashed, finding_list in check_templates(store):
+        for hashed, finding_list in check_kept(store):
             count += hashed
             for finding in finding_list:
                 found.add(finding)
@@ -426,12 +426,13 @@ def _check_golden_part(link: Any, content: dict[str, Any], row: Any, walk: _Walk
         now = {
             "by": row.added_by, "at": row.added_at, "title": row.title, "image_sha256": row.image_sha256,
             "verdict": row.verdict, "class": row.class_id, "source": row.source,
+            "template": row.template_sha256, "template_name": row.template_name,
         }  # fmt: skip
     try:
         now["at"] = moment(now["at"]).isoformat(timespec="microseconds")
     except (ValueError, TypeError):
         now["at"] = UNREADABLE
-    filed = {"at": now["at"], **content}  # early links do not say when
+    filed = {"at": now["at"], "template": "", "template_name": "", **content}  # early links lack these
     if now["at"] == UNREADABLE or any(filed[name] != value for name, value in now.items()):
         walk.pending.pop(key, None)
         yield altered

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256 as hasher
@@ -12,16 +13,19 @@ from typing import Any
 from sqlalchemy import String, select, type_coerce
 
 from flawsight.records.as_stored import CHUNK, moment, named, raw
-from flawsight.records.findings import NAMES, PICTURES, Finding
+from flawsight.records.findings import GOLDEN_CHECK, GOLDEN_PART, NAMES, PICTURES, Finding
 from flawsight.records.folder import UPLOAD, UPLOAD_NAME
+from flawsight.records.golden import GoldenParts
+from flawsight.records.golden_photos import KIND as PHOTO
 from flawsight.records.links import Head
 from flawsight.records.part_templates import PartTemplates
 from flawsight.records.record import seal
 from flawsight.records.store import Store
-from flawsight.records.tables import InspectionRow, LinkRow, TemplateChangeRow
+from flawsight.records.tables import CheckRow, GoldenRow, InspectionRow, LinkRow, TemplateChangeRow
 
 HASHING = 2  # files hashed at once
 _BLOCK = 2**20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def check_files(store: Store, last: Head) -> Iterator[tuple[int, list[Finding]]]:
@@ -33,19 +37,47 @@ def check_files(store: Store, last: Head) -> Iterator[tuple[int, list[Finding]]]
             seq = chunk[-1].seq
 
 
-def check_templates(store: Store) -> Iterator[tuple[int, list[Finding]]]:
-    """For each picture of a template: how many files were hashed, and what is wrong with them."""
-    templates, change = PartTemplates(store), TemplateChangeRow
-    query = select(change.id, change.name, change.image_sha256).order_by(change.id)
-    with store.transaction("read") as session:
-        changes = session.execute(query).all()
-    for one in {str(row.image_sha256): row for row in changes}.values():
-        digest = _file_hash(templates.file(str(one.image_sha256)))
-        what = {**named(str(one.id), NAMES["template"]), "how": str(one.name)}
-        if digest is None:
+def check_kept(store: Store) -> Iterator[tuple[int, list[Finding]]]:
+    """For each picture that no retention rule takes: how many files were hashed, and what is wrong with them.
+
+    These are the pictures of templates, those of golden parts, and the photos compared with them.
+    """
+    seen = set()
+    for path, digest, what in _kept(store):
+        if path in seen or not _SHA256.fullmatch(digest):
+            continue
+        seen.add(path)
+        now = _file_hash(path)
+        if now is None:
             yield 0, [Finding("file_missing", None, what)]
         else:
-            yield 1, [] if digest == one.image_sha256 else [Finding("file_altered", None, what)]
+            yield 1, [] if now == digest else [Finding("file_altered", None, what)]
+
+
+def _kept(store: Store) -> Iterator[tuple[Path, str, dict[str, str]]]:
+    """Each file with its SHA-256 and what it is; rows that say none were named as altered already."""
+    templates, golden = PartTemplates(store), GoldenParts(store, None)
+    change, part, check = TemplateChangeRow, GoldenRow, CheckRow
+    with store.transaction("read") as session:
+        changes = session.execute(select(change.id, change.name, change.image_sha256)).all()
+        parts = session.execute(select(part.id, part.title, part.image_sha256)).all()
+        result = type_coerce(check.result, String)
+        photos = session.execute(select(check.id, result).where(check.kind == PHOTO)).all()
+    for key, name, digest in changes:
+        yield (
+            templates.file(str(digest)),
+            str(digest),
+            {**named(str(key), NAMES["template"]), "how": str(name)},
+        )
+    for key, name, digest in parts:
+        yield golden.file(str(digest)), str(digest), {**named(str(key), GOLDEN_PART), "how": str(name)}
+    for key, said in photos:
+        try:
+            photo = json.loads(said)["photo"]
+            digest, name = str(photo["sha256"]), str(photo["name"])
+        except (ValueError, TypeError, KeyError):
+            continue
+        yield golden.file(digest), digest, {**named(str(key), GOLDEN_CHECK), "how": name}
 
 
 def _file_chunk(store: Store, after: int, last: Head) -> Sequence[Any]:

@@ -77,7 +77,7 @@ OPERATIONS = {
     "trust_api.golden": Operation(TRUST, it.Golden),
     "trust_api.check_golden": Operation(TRUST, it.Golden, 202, problems=(400, 409)),
     "trust_api.add": Operation(
-        TRUST, it.GoldenPart, 201, form=it.NewGoldenPart, problems=(400, 404, 409, 413, 415)
+        TRUST, it.AddedGoldenPart, 201, form=it.NewGoldenPart, problems=(400, 404, 409, 413, 415)
     ),
     "trust_api.picture": Operation(TRUST, media=(PNG,)),
     "trust_api.compare": Operation(

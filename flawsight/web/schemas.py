@@ -455,8 +455,15 @@ class GoldenPart(BaseModel):
     class_id: str = Field(alias="class")
     image_sha256: Sha256
     source: str
+    template: str = Field(description="Name of the template that it is held against; empty without one.")
     added_at: datetime
     added_by: str
+
+
+class AddedGoldenPart(GoldenPart):
+    comes_out: dict[str, Any] = Field(
+        description="How it comes out now; `passed` says whether that is right."
+    )
 
 
 class GoldenPhoto(Check):

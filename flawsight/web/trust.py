@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -10,11 +11,13 @@ from werkzeug.wrappers import Response as AnyResponse
 from flawsight.errors import ImageError, NotFound, RecordError
 from flawsight.i18n import gettext as _
 from flawsight.inspection.result import VERDICTS
+from flawsight.inspection.words import template_of
 from flawsight.records import golden_photos as photos
 from flawsight.records.agreement import PEOPLE, Agreement, agreement
 from flawsight.records.checks import Check, Checks
 from flawsight.records.drift import MOST, RECENT, Drift, drift
-from flawsight.records.golden import BadGoldenPart, GoldenPart
+from flawsight.records.golden import BadGoldenPart, GoldenPart, outcome
+from flawsight.records.part_templates import LostTemplate
 from flawsight.records.record import Record
 from flawsight.records.reviews import Reviews
 from flawsight.records.search import Filter, History
@@ -31,6 +34,7 @@ from flawsight.web.trust_view import (
     CheckView,
     ShiftView,
     agreement_warnings,
+    came_out,
     golden_lines,
     kappa_text,
     locked_text,
@@ -107,10 +111,21 @@ def check_golden() -> AnyResponse:
 @requires("admin")
 def add_golden() -> AnyResponse | tuple[str, int]:
     try:
-        part = add_part()
-    except (BadGoldenPart, NotFound, ImageError, RecordError) as error:
+        part, found = add_part()
+    except (BadGoldenPart, LostTemplate, NotFound, ImageError, RecordError) as error:
         return _golden_page(error.said()), error.status
-    flash(_("%(title)s is a golden part now. It is checked at the next run.", title=part.title))
+    if found["passed"]:
+        flash(_("%(title)s is a golden part now. It is checked at the next run.", title=part.title))
+    else:
+        flash(
+            _(
+                "%(title)s is a golden part now, but it would not pass: it comes out as %(found)s. Remove "
+                "it, unless the model or its thresholds will be changed before the next check.",
+                title=part.title,
+                found=came_out(found),
+            ),
+            "problem",
+        )
     return redirect(url_for(".golden"), 303)
 
 
@@ -118,7 +133,7 @@ def add_golden() -> AnyResponse | tuple[str, int]:
 def compare_golden(part_id: int) -> AnyResponse | tuple[str, int]:
     try:
         check = compare_photo(part_id)
-    except (BadGoldenPart, NotFound, ImageError) as error:
+    except (BadGoldenPart, LostTemplate, NotFound, ImageError) as error:
         return _golden_page(error.said()), error.status
     title = check.result["parts"][0]["title"]
     right = _(
@@ -166,8 +181,17 @@ def golden_picture(part_id: int) -> AnyResponse:
     return send_thumbnail(service().golden.picture(part_id), KEEP_S)
 
 
-def add_part() -> GoldenPart:
-    """The golden part that a form describes: an uploaded picture, or one from the history."""
+def add_part() -> tuple[GoldenPart, dict[str, Any]]:
+    """The golden part that a form describes, and how it comes out now.
+
+    It is an uploaded picture, or one from the history with the template that it was held against.
+
+    Raises:
+        BadGoldenPart, NotFound: it cannot be meant.
+        ImageError: what cannot be read can never pass.
+        LostTemplate: what the part was held against is gone.
+        Busy: too many are waiting.
+    """
     form, it = request.form, service()
     verdict, class_id = form.get("verdict", ""), form.get("class", "")
     title = " ".join(form.get("title", "").split())[:TITLE_LENGTH]
@@ -175,14 +199,16 @@ def add_part() -> GoldenPart:
         if (sent := request.files.get("file")) and sent.filename:
             raise BadGoldenPart("Name an inspection of the history or choose a picture, not both.")
         record = of_history(wanted)
-        upload = record.received()
-        title = title or record.data["image"]["name"]
-        return it.golden.add(upload, title, verdict, class_id, signed(), record.number)
-    image, name = uploaded()
-    if not image:
-        raise BadGoldenPart("Choose a picture, or name an inspection of the history.")
-    it.inspector().inspect_bytes(image, name)  # what cannot be read can never pass
-    return it.golden.add(image, title or name, verdict, class_id, signed())
+        image, name, number = record.received(), record.data["image"]["name"], record.number
+        used, template = template_of(record.data), it.fleet.template_of(record)
+    else:
+        (image, name), number, used, template = uploaded(), "", None, None
+        if not image:
+            raise BadGoldenPart("Choose a picture, or name an inspection of the history.")
+    with it.queue.place():
+        found = golden_inspect(it)(image, name, template)
+    part = it.golden.add(image, title or name, verdict, class_id, signed(), number, used)
+    return part, outcome(part, found)
 
 
 def compare_photo(part_id: int) -> Check:
@@ -239,7 +265,7 @@ def _golden_page(problem: str = "") -> str:
         locked=locked_text(state) if state else "",
         valid=CheckView.of(state.last) if state else None,
         last=CheckView.of(last),
-        lines=golden_lines(it.golden.parts(), last, photos.latest(it.golden)),
+        lines=golden_lines(it.golden, last),
         log=[CheckView.of(one) for one in it.golden.checks.log("golden", "photo", "override")],
         removed=[(one, spoken_time(one.at)) for one in it.golden.removals()],
         verdicts=VERDICTS,

@@ -74,7 +74,8 @@ def check_golden() -> Response:
 @requires("admin")
 def add() -> Response:
     """Keep a golden part: a picture as ``file``, or the number of an ``inspection``, with its ``verdict``."""
-    response = jsonify(_part_json(pages.add_part()))
+    part, found = pages.add_part()
+    response = jsonify({**_part_json(part), "comes_out": found})
     response.status_code = 201
     return response
 
@@ -159,6 +160,7 @@ def _part_json(part: GoldenPart) -> dict[str, Any]:
         "class": part.class_id,
         "image_sha256": part.image_sha256,
         "source": part.source,
+        "template": part.template_name,
         "added_at": part.added_at.isoformat(),
         "added_by": part.added_by,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import floor, log10
@@ -16,11 +15,12 @@ from flawsight.inspection.drift import MOVED, Mix, Shift
 from flawsight.inspection.operating import Rate
 from flawsight.inspection.quality import Quality
 from flawsight.inspection.result import VERDICTS
+from flawsight.records import golden_photos
 from flawsight.records.agreement import PEOPLE, Agreement
 from flawsight.records.checks import Check
 from flawsight.records.drift import Drift
 from flawsight.records.findings import Finding
-from flawsight.records.golden import REASONS, GoldenPart, State
+from flawsight.records.golden import REASONS, GoldenParts, State
 from flawsight.taxonomy import describe
 from flawsight.web.view import spoken_time
 
@@ -102,20 +102,20 @@ def class_title(class_id: str) -> str:
     return describe(class_id).title if class_id else _("any class")
 
 
-def golden_lines(
-    parts: list[GoldenPart], last: Check | None, photos: Mapping[int, Check]
-) -> list[SimpleNamespace]:
-    """Each part with what came out of it in the latest run, and its latest fresh photo."""
+def golden_lines(golden: GoldenParts, last: Check | None) -> list[SimpleNamespace]:
+    """Each part with what came out of it in the run ``last``, and its latest fresh photo."""
+    photos, right = golden_photos.latest(golden), golden.ever_right()
     outcomes = {one["id"]: one for one in (last.result.get("parts", []) if last else [])}
     lines = []
-    for part in parts:
+    for part in golden.parts():
         outcome = outcomes.get(part.id)
         lines.append(
             SimpleNamespace(
                 part=part,
                 expected=f"{_(part.verdict)}, {class_title(part.class_id)}",
-                found=_came_out(outcome) if outcome else "",
+                found=came_out(outcome) if outcome else "",
                 passed=outcome["passed"] if outcome else None,
+                ever_right=part.id in right,
                 added=spoken_time(part.added_at),
                 photo=photo_view(photos[part.id]) if part.id in photos else None,
             )
@@ -136,7 +136,7 @@ def photo_view(check: Check) -> SimpleNamespace:
         when=spoken_time(check.finished_at or check.started_at),
         by=check.by,
         passed=check.passed,
-        found=_came_out(outcome),
+        found=came_out(outcome),
         rows=[
             (
                 _(title),
@@ -151,7 +151,8 @@ def photo_view(check: Check) -> SimpleNamespace:
     )
 
 
-def _came_out(outcome: dict[str, Any]) -> str:
+def came_out(outcome: dict[str, Any]) -> str:
+    """Verdict and class that a golden part got, or why it got none."""
     if "error" in outcome:
         return str(outcome["error"])
     return f"{_(outcome['found_verdict'])}, {class_title(outcome['found_class'])}"
