@@ -11,13 +11,17 @@ if (sliders) {
   let latest = 0;
   let waiting;
 
+  // A slider rounds what it is given to its own steps: until it is moved, what it was given holds.
+  const moved = (slider) => Math.abs(slider.value - slider.defaultValue) > 0.51 * slider.step;
+  const valueOf = (slider) => (moved(slider) ? slider.value : slider.defaultValue);
+
   const tell = () => {
     for (const [name, slider] of Object.entries(ends)) {
       const words = inPercent(Number(slider.value));
       slider.nextElementSibling.textContent = words;
       slider.setAttribute("aria-valuetext", words);
       if (!apply) continue;
-      apply.elements[name].value = slider.value;
+      apply.elements[name].value = valueOf(slider);
       document.getElementById(`apply-${name}`).textContent = words;
     }
   };
@@ -25,7 +29,9 @@ if (sliders) {
   const compute = async () => {
     const mine = (latest += 1);
     try {
-      const response = await fetch(`${told("point")}?${new URLSearchParams(new FormData(sliders))}`);
+      const asked = new URLSearchParams(new FormData(sliders));
+      for (const [name, slider] of Object.entries(ends)) asked.set(name, valueOf(slider));
+      const response = await fetch(`${told("point")}?${asked}`);
       if (!response.ok) throw new Error(response.status);
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       if (mine !== latest) return; // a newer answer is on its way
@@ -36,10 +42,10 @@ if (sliders) {
     }
   };
 
-  const follow = (moved) => {
+  const follow = (one) => {
     // The two never cross: whichever is moved takes the other along.
-    if (moved === ends.accept && Number(ends.reject.value) < Number(ends.accept.value)) ends.reject.value = ends.accept.value;
-    if (moved === ends.reject && Number(ends.accept.value) > Number(ends.reject.value)) ends.accept.value = ends.reject.value;
+    if (one === ends.accept && Number(ends.reject.value) < Number(ends.accept.value)) ends.reject.value = ends.accept.value;
+    if (one === ends.reject && Number(ends.accept.value) > Number(ends.reject.value)) ends.accept.value = ends.reject.value;
     tell();
     said.textContent = "";
     clearTimeout(waiting);
@@ -49,7 +55,6 @@ if (sliders) {
   sliders.addEventListener("input", (event) => follow(event.target));
   for (const slider of Object.values(ends)) {
     slider.setAttribute("aria-valuetext", slider.nextElementSibling.textContent);
-    const moved = Math.abs(slider.value - slider.defaultValue) >= slider.step; // by less it rounds what it is given
-    if (moved) follow(slider); // while this script was on its way
+    if (moved(slider)) follow(slider); // while this script was on its way
   }
 }

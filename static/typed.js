@@ -11,7 +11,7 @@
   const asDelivered = (field) => {
     if (field.options) return field.selectedIndex === Math.max(0, [...field.options].findIndex((one) => one.defaultSelected));
     // A slider rounds what it is given to its own steps.
-    if (field.type === "range") return Math.abs(field.value - field.defaultValue) < Number(field.step || 1);
+    if (field.type === "range") return Math.abs(field.value - field.defaultValue) <= 0.51 * (field.step || 1);
     return held(field) === "checked" ? field.checked === field.defaultChecked : field.value === field.defaultValue;
   };
 

@@ -468,6 +468,13 @@ def test_the_sliders_say_what_becomes_of_the_tested_parts(client: FlaskClient) -
     assert "0 of 20" in part and "<html" not in part
 
 
+def test_a_slider_that_only_rounds_leaves_the_threshold_as_it_is(client: FlaskClient) -> None:
+    change(client, "thresholds", "model", accept_below=0.0567, reject_from=0.9342)
+    for sent, holds in {"0.057": "0.0567", "0.056": "0.056", "0.058": "0.058"}.items():
+        page = client.get(f"/models/model?accept={sent}&reject=0.934").text
+        assert f'name="accept" value="{holds}"' in page and 'name="reject" value="0.9342"' in page
+
+
 def test_the_cheapest_pair_costs_no_more_than_any_other(client: FlaskClient) -> None:
     curves = Curves.of(results_of())
     assert curves is not None

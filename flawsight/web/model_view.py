@@ -55,6 +55,7 @@ CHARTS_OF_RUNS = {
     "confusion": marked("Confusion matrix of %(name)s"),
 }
 GENERATED = "(generated)"  # ends the name of a dataset of drawn pictures, as in ``data.samples``
+SLIDER_STEP = 0.001
 LISTED = ("balanced_accuracy", "escape_rate", "overkill_rate")  # in the list of models
 
 
@@ -316,8 +317,17 @@ class Wanted:
     dataset: str
 
 
-def wanted(args: Mapping[str, str], curves: Curves, metadata: ModelMetadata, limits: Limits | None) -> Wanted:
-    """The sliders as the address says, else as they are in force.
+def wanted(
+    args: Mapping[str, str],
+    curves: Curves,
+    metadata: ModelMetadata,
+    limits: Limits | None,
+    step: float = 0.0,
+) -> Wanted:
+    """The thresholds and prices that the address says, else those in force.
+
+    Args:
+        step: a slider sends multiples of it; what it would send for a threshold in force means that very one.
 
     Raises:
         BadNumber: a value is no number, or out of its range.
@@ -328,8 +338,8 @@ def wanted(args: Mapping[str, str], curves: Curves, metadata: ModelMetadata, lim
     if dataset not in ("", *curves.datasets):
         raise BadNumber("No parts of that dataset were tested. Choose one of the list.")
     parts = curves.only(dataset) if dataset else curves
-    accept = _number(args, "accept", now.accept_below, 1)
-    reject = _number(args, "reject", now.reject_from, 1)
+    accept = _threshold(args, "accept", now.accept_below, step)
+    reject = _threshold(args, "reject", now.reject_from, step)
     prevalence = _number(args, "prevalence", round(100 * parts.prevalence, 2), 100) / 100
     costs = Costs(
         _number(args, "escape", usual.escape),
@@ -340,6 +350,11 @@ def wanted(args: Mapping[str, str], curves: Curves, metadata: ModelMetadata, lim
     if args.get("cheapest"):
         accept, reject = parts.cheapest(costs)
     return Wanted(min(accept, reject), max(accept, reject), costs, dataset)
+
+
+def _threshold(args: Mapping[str, str], name: str, now: float, step: float) -> float:
+    value = _number(args, name, now, 1)
+    return now if abs(value - now) <= 0.51 * step else value
 
 
 def _number(args: Mapping[str, str], name: str, default: float, highest: float = 1e6) -> float:

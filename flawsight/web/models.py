@@ -147,7 +147,7 @@ def point(key: str) -> str:
     curves, limits = tested(model), limits_of(model)
     if curves is None or model.metadata is None:
         raise NotFound("This model carries no scores of tested parts.")
-    want = words.wanted(request.args, curves, model.metadata, limits)
+    want = words.wanted(request.args, curves, model.metadata, limits, words.SLIDER_STEP)
     return render_template("model_point.html", view=words.point_view(curves, want, model.metadata, limits))
 
 
@@ -167,7 +167,7 @@ def _show(key: str, problem: str | None) -> str:
     if curves is not None and model.metadata is not None:
         args = request.args if request.method == "GET" else request.form
         try:
-            want = words.wanted(args, curves, model.metadata, limits)
+            want = words.wanted(args, curves, model.metadata, limits, words.SLIDER_STEP)
         except words.BadNumber as error:
             problem = problem or error.said()
             want = words.wanted({}, curves, model.metadata, limits)
@@ -178,6 +178,7 @@ def _show(key: str, problem: str | None) -> str:
         model=model,
         metadata=model.metadata,
         limits=limits,
+        slider_step=words.SLIDER_STEP,
         outdated=key in setup.limits and limits is None,
         limits_at=limits and limits.at[:16].replace("T", " "),
         on_bench=model.key in [one.key for one in bench],

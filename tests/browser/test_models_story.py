@@ -94,6 +94,19 @@ def test_a_slider_that_is_moved_before_the_scripts_are_there_stays_moved(page: P
     expect(page.locator("#accept")).to_have_value("0")
 
 
+def test_a_slider_that_was_not_moved_means_the_threshold_in_force(page: Page) -> None:
+    apply = {"do": "thresholds", "accept_below": 0.0567, "reject_from": 0.9342, "why": "a trial"}
+    changed = page.request.post("/api/v1/models/model/changes", data=apply)
+    assert changed.ok, changed.text()
+    page.goto("/models/model")
+    expect(page.locator("#reject")).to_have_value("0.934")
+    with page.expect_request("**/models/model/point?*") as asked:
+        page.locator("#accept").press("ArrowRight")
+    assert "accept=0.058" in asked.value.url and "reject=0.9342" in asked.value.url
+    expect(page.locator("#apply input[name=reject]")).to_have_value("0.9342")
+    page.request.post("/api/v1/models/model/changes", data={"do": "reset", "why": "over"})
+
+
 def test_the_bench_asks_for_the_product_and_the_shadow_lists_where_it_disagrees(page: Page) -> None:
     page.goto("/models/lenient")
     for button in ("Answer in the shadow", "Put beside the others"):
