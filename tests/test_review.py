@@ -250,7 +250,11 @@ def test_the_page_files_an_answer_and_goes_on_to_the_next(
     answer = reviews.of(first.id)[0]
     assert (answer.reviewer, answer.boxes, answer.rationale) == ("A. Kern", (CRACK,), "Cracked\nthrough.")
     assert 'value="A. Kern"' in client.get(f"/review/{second.id}").text  # the name is remembered
+    decided = file(store, "reject")
+    send(client, decided)
+    assert "Nothing else waits" not in client.get(f"/inspections/{decided.id}").text  # the second does
     assert send(client, second, then="next").location == f"/inspections/{second.id}"
+    assert "Nothing else waits" in client.get(f"/inspections/{second.id}").text
     assert "left to a person has been answered" in client.get("/review").text
     assert "Every inspection has been answered" in client.get("/review?queue=all").text
 

@@ -165,8 +165,8 @@ def heat_words(data: Mapping[str, Any]) -> str:
         if heat["peak_score"] <= 0:
             return _("Nothing in the picture speaks for a defect.")
         return _(
-            "What speaks for a defect of any kind, most at x %(x)s, y %(y)s: there, the model gives it "
-            "%(score)s. An explanation, not a measurement.",
+            "What speaks for a defect of any kind, spread smoothly: hottest at x %(x)s, y %(y)s, where the "
+            "model gives it %(score)s; single spots may get more. An explanation, not a measurement.",
             score=percent(heat["peak_score"]),
             x=x,
             y=y,
@@ -180,8 +180,8 @@ def heat_words(data: Mapping[str, Any]) -> str:
             **values,
         )
     return _(
-        "What speaks for “%(title)s”, most at x %(x)s, y %(y)s: there, the model gives it %(score)s. An "
-        "explanation, not a measurement.",
+        "What speaks for “%(title)s”, spread smoothly: hottest at x %(x)s, y %(y)s, where the model gives it "
+        "%(score)s; single spots may get more. An explanation, not a measurement.",
         score=percent(heat["peak_score"]),
         **values,
     )

@@ -89,7 +89,7 @@ def decide(inspection_id: str) -> AnyResponse | tuple[str, int]:
         return _page(service().store.get(inspection_id), error.said(), request.form), error.status
     following = _neighbours(inspection_id)[1]
     goes_on = following and request.form.get("then") == "next"
-    if following or within:
+    if within or reviews.queue(_kind(), 1):
         flash(_("The answer was filed."))
     else:
         flash(_("The answer was filed. Nothing else waits for one."))
