@@ -86,7 +86,7 @@ def test_a_stored_rejection_is_told_whole(tmp_path: Path) -> None:
         "240 × 180 pixels", "60 × 60", "8.3 %", "91.0 %", "an explanation, not a measurement",
         "97.1 % (95 % interval 94.0 % to 98.9 %)", "2.1 % (95 % interval 1.0 % to 4.4 %)",
         inspection.model.name, inspection.model.version, inspection.model.sha256,
-        inspection.method["manifest_sha256"], inspection.method["engine"], "max side 1024",
+        inspection.method["manifest_sha256"], inspection.method["engine"], "longer side at most 1024 px",
         "Use as is", "Rework", "Repair", "Scrap", "Return", "Rationale", "Printed name", "Signature", "Date",
         "By signing, the named person confirms",
     )  # fmt: skip

@@ -235,9 +235,15 @@ def test_a_class_that_no_file_describes_is_shown_all_the_same(app: Flask) -> Non
 
 
 def test_figures_of_the_model_are_shown_with_their_interval(app: Flask) -> None:
-    metrics = {"test": {"recall": {"value": 0.971, "low": 0.94, "high": 0.989}, "images": 812}}
+    recall = {"value": 0.971, "low": 0.94, "high": 0.989}
+    metrics = {
+        "tested": 812, "ece": 0.0244, "datasets": {"DAGM": {"recall": recall}},
+        "templates": {"recall": recall}, "own_group": {"own_figure": 3},
+    }  # fmt: skip
     words = text_of(app.test_client().get(filed(app, "reject", metrics=metrics)).text)
-    assert "test, recall 97.1 % (95 % interval 94.0 % to 98.9 %)" in words and "test, images 812" in words
+    said = "Recall: defective parts that were not accepted 97.1 % (95 % interval 94.0 % to 98.9 %)"
+    assert "All parts Parts tested 812 Expected calibration error (ECE) 0.024" in words
+    assert f"DAGM {said} Held against their templates {said} own group own figure 3" in words
 
 
 def test_a_clients_file_name_is_escaped(client: FlaskClient) -> None:

@@ -33,6 +33,7 @@ from flawsight.reporting.words import (
     kept_words,
     no_boxes_words,
     none_fits_words,
+    preprocessing_words,
     rate_with_interval,
     template_words,
     told_words,
@@ -197,13 +198,12 @@ def _distance(probability: float, accept_below: float, reject_from: float) -> st
 
 def _method(data: Mapping[str, Any]) -> Table:
     model, method = data["model"], data["method"]
-    preprocessing = method.get("preprocessing") or {}
     facts = (
         (_("Model"), _("%(name)s, version %(version)s", name=model["name"], version=model["version"])),
         (_("SHA-256 of the model"), model["sha256"]),
         (_("SHA-256 of the training manifest"), method.get("manifest_sha256") or _(NOT_RECORDED)),
         (_("Engine"), method.get("engine") or _(NOT_RECORDED)),
-        (_("Preprocessing"), _pairs(preprocessing) or _(NOT_RECORDED)),
+        (_("Preprocessing"), preprocessing_words(method.get("preprocessing") or {}) or _(NOT_RECORDED)),
         *_template(data),
         (_("Explanation"), data["heatmap"]["method"]),
         *([(_("Thresholds"), method["thresholds"])] if method.get("thresholds") else []),
@@ -239,10 +239,6 @@ def _validated(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         (_("Validated overkill"), rate_with_interval(metrics.get("overkill"))),
         *([(_("Left to a person"), rate_with_interval(metrics["review"]))] if "review" in metrics else []),
     ]
-
-
-def _pairs(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in values.items())
 
 
 def _disposition(data: Mapping[str, Any], review: Review | None) -> Table:

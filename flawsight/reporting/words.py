@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flawsight.i18n import gettext as _
-from flawsight.i18n import marked, ngettext, percent
+from flawsight.i18n import marked, ngettext, number, percent
 from flawsight.inspection.explain import DEFECT_MAP, PROBABILITIES
 from flawsight.inspection.words import identifies, misfit, product_of, template_of, times_as_far
 from flawsight.records.reviews import DISPOSITIONS, VERDICTS, Review
@@ -321,3 +321,22 @@ def rate_with_interval(metric: Any) -> str:
             return _("%(value)s (interval not recorded)", value=percent(value))
         case _:
             return _(NOT_RECORDED)
+
+
+def preprocessing_words(told: Mapping[str, Any]) -> str:
+    """How the picture was prepared for the network, as ``Preprocessing`` was filed; empty if nothing was."""
+    if not told:
+        return ""
+    words = []
+    if told.get("fixed_size"):
+        words.append(_("squeezed to %(side)s × %(side)s px", side=told["fixed_size"]))
+    else:
+        if told.get("max_side"):
+            words.append(_("longer side at most %(side)s px", side=told["max_side"]))
+        if told.get("min_side"):
+            words.append(_("shorter side at least %(side)s px", side=told["min_side"]))
+        if told.get("max_enlargement"):
+            words.append(_("enlarged at most %(times)s times", times=number(told["max_enlargement"], 1)))
+    if told.get("standardise") == "image":
+        words.append(_("brightness and contrast of each picture evened out"))
+    return ", ".join(words)

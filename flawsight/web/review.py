@@ -217,10 +217,12 @@ def _answer(values: Mapping[str, str], boxes: list[ReviewBox]) -> Answer:
 
 def _sent_boxes(form: Mapping[str, str]) -> list[ReviewBox]:
     """The boxes of the form; without scripts they cannot be removed, so only a rejected part keeps them."""
-    if form.get("verdict") != "reject":
-        return []
+    return _read_boxes(form.get("boxes", "")) if form.get("verdict") == "reject" else []
+
+
+def _read_boxes(sent: str) -> list[ReviewBox]:
     try:
-        boxes = json.loads(form.get("boxes") or "[]")
+        boxes = json.loads(sent or "[]")
     except (ValueError, RecursionError):  # no JSON, or nested without end
         boxes = None
     if not isinstance(boxes, list) or not is_whole(boxes):
@@ -245,6 +247,7 @@ def _page(record: Record, problem: str = "", form: Mapping[str, str] | None = No
         within=_within(),
         in_history=bool(filter_said(request.args)),
         model_boxes=_model_boxes(record),
+        kept_boxes=[] if view.identifies else _kept_boxes(said.get("boxes", "")),
         problem=problem,
         verdicts=NAMED_VERDICTS if view.identifies else VERDICTS,
         dispositions=DISPOSITIONS,
@@ -252,6 +255,15 @@ def _page(record: Record, problem: str = "", form: Mapping[str, str] | None = No
         likely=[describe(class_id) for class_id in list(record.data["probabilities"])[:5]],
         reviewer=said.get("reviewer") or remembered().get("inspector", ""),
     )
+
+
+def _kept_boxes(sent: str) -> list[dict[str, Any]]:
+    """The boxes of the form, told where no script draws them; none where they did not arrive whole."""
+    try:
+        boxes = _read_boxes(sent)
+    except BadReview:
+        return []
+    return [{**box.to_dict(), "title": describe(box.class_id).title} for box in boxes]
 
 
 def _neighbours(inspection_id: str) -> tuple[str | None, str | None]:

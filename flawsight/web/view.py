@@ -29,6 +29,7 @@ from flawsight.reporting.words import (
     next_step,
     no_boxes_words,
     none_fits_words,
+    preprocessing_words,
     rate_with_interval,
     severity_words,
     template_words,
@@ -48,6 +49,19 @@ TIMING_WORDS = {
     "explain": marked("Heat map and boxes"),
     "total": marked("Altogether"),
 }
+
+# Figures that a model file carries, and what they were measured on.
+METRICS = {
+    "accuracy": marked("Accuracy"),
+    "balanced_accuracy": marked("Balanced accuracy"),
+    "average_precision": marked("Average precision, defect against good"),
+    "recall": marked("Recall: defective parts that were not accepted"),
+    "overkill": marked("Overkill"),
+    "review": marked("For review"),
+    "tested": marked("Parts tested"),
+    "ece": marked("Expected calibration error (ECE)"),
+}
+GROUPS = {"templates": marked("Held against their templates")}
 
 
 def spoken_time(moment: datetime) -> str:
@@ -235,7 +249,7 @@ class ResultView(Summary):
     misfit: bool
     method_facts: list[tuple[str, str]]
     timings: list[tuple[str, str]]
-    figures: list[tuple[str, str]]
+    figures: list[tuple[str, list[tuple[str, str]]]]
 
     @classmethod
     def of(cls, record: Record, review: Review | None = None) -> ResultView:
@@ -377,7 +391,6 @@ def _boxes(data: dict[str, Any], review: Review | None) -> list[SimpleNamespace]
 def _method_facts(record: Record) -> list[tuple[str, str]]:
     data = record.data
     model, method = data["model"], data["method"]
-    preprocessing = ", ".join(f"{key} {value}" for key, value in method.get("preprocessing", {}).items())
     facts = [
         (_("Model"), f"{model['name']} {model['version']}"),
         (_("Engine"), method.get("engine", "")),
@@ -386,7 +399,7 @@ def _method_facts(record: Record) -> list[tuple[str, str]]:
         (_("Compared with the template"), template_words(data)),
         (_("SHA-256 of the template"), (template_of(data) or {}).get("sha256", "")),
         (_("Explanation"), data["heatmap"]["method"]),
-        (_("Preprocessing"), preprocessing.replace("_", " ")),
+        (_("Preprocessing"), preprocessing_words(method.get("preprocessing", {}))),
         (_("SHA-256 of the image"), data["image"]["sha256"]),
         (_("SHA-256 of the model"), model["sha256"]),
         (_("SHA-256 of the training manifest"), method.get("manifest_sha256", "")),
@@ -395,20 +408,29 @@ def _method_facts(record: Record) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in facts if value]
 
 
-def _figures(metrics: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Every figure the model file carries, nested names joined; rates with their 95 % interval."""
-    found: list[tuple[str, str]] = []
+def _figures(metrics: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The figures that the model file carries, by what they were measured on; rates with their interval."""
+    groups: dict[str, Mapping[str, Any]] = {_("All parts"): metrics}
     for key, value in metrics.items():
-        name = f"{prefix}{key.replace('_', ' ')}"
+        if key == "datasets":
+            groups |= value
+        elif isinstance(value, dict) and "value" not in value:
+            groups[_(GROUPS[key]) if key in GROUPS else key.replace("_", " ")] = value
+    found = ((title, _measures(group)) for title, group in groups.items())
+    return [(title, measures) for title, measures in found if measures]
+
+
+def _measures(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    for key, value in metrics.items():
+        name = _(METRICS[key]) if key in METRICS else key.replace("_", " ")
         match value:
             case {"value": float() | int(), "low": float() | int(), "high": float() | int()}:
                 found.append((name, rate_with_interval(value)))
-            case dict():
-                found += _figures(value, f"{name}, ")
-            case bool() | None:
+            case bool() | dict() | None:
                 continue
             case float():
-                found.append((name, f"{value:.4g}"))
+                found.append((name, number(value, 3)))
             case int() | str():
                 found.append((name, str(value)))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -197,6 +198,13 @@ def test_everything_works_without_scripts(scriptless: Page, cracked_file: Path, 
     expect(scriptless.get_by_role("heading", level=1)).to_have_text("REJECT: Crack")
     expect(scriptless.get_by_role("slider")).to_be_hidden()
     expect(scriptless.locator("figure img:visible")).to_have_count(len(KINDS))
+    number = scriptless.url
+    scriptless.get_by_role("link", name="Review", exact=True).last.click()
+    expect(scriptless.get_by_text("A part that you reject is filed with these:")).to_be_visible()
+    expect(scriptless.get_by_text(re.compile(r"Crack \(\d+, \d+\) – \(\d+, \d+\)"))).to_be_visible()
+    expect(scriptless.get_by_role("img", name="The part with the boxes of the model")).to_be_visible()
+    expect(scriptless.locator(".needs-scripts:visible")).to_have_count(0)
+    scriptless.goto(number)
     wrong = tmp_path / "wrong.png"
     for content, heading in (
         (b"nothing", "This is not an image we can read"),
