@@ -15,14 +15,15 @@ from flawsight.imaging import encode_png
 from flawsight.inspection.familiarity import KnownParts, Look, Plane, summaries, windows
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.operating import clopper_pearson
+from flawsight.inspection.result import Box
 from flawsight.inspection.tiny import METADATA, TinyEngine
 from flawsight.learning import scales
-from flawsight.learning.boards import board_figures
+from flawsight.learning.boards import Match, _Board, _points, board_figures, match
 from flawsight.learning.calibrate import (
     read_samples,
 )
 from flawsight.learning.card import _classes
-from flawsight.learning.evaluate import Answer, Answers, per_class
+from flawsight.learning.evaluate import Answer, Answers, figures, inspect_samples, per_class
 from flawsight.learning.localisation import (
     Localisation,
     iou,
@@ -34,7 +35,7 @@ from flawsight.learning.localisation import (
     truth_mask,
 )
 from flawsight.learning.scores import expected_calibration_error, scores, validation_score
-from flawsight.learning.unknown import feature_statistics, reach
+from flawsight.learning.unknown import _against, feature_statistics, measure_unknown, reach
 
 B0 = "efficientnet-b0"
 
@@ -81,6 +82,74 @@ def test_a_class_that_was_never_answered_has_no_precision_and_drawn_pictures_are
     assert [one["precision"] for one in found.values()] == [0.5, 1.0, None]
     assert [(one["drawn"], one["support"]) for one in found.values()] == [(0, 1), (1, 2), (1, 1)]
     assert "| MT_Fray | – | 0.000 " in _classes(found) and "| 1 (1 drawn) |" in _classes(found)
+
+
+def _answered(class_id: str, mass: float, verdict: str, dataset: str = "Magnetic Tile") -> Answer:
+    """A part of its own, called defective with a probability of ``mass``."""
+    sample = Sample(Path(f"{class_id} {mass} {dataset}.png"), class_id, dataset, f"{class_id} {mass}")
+    return Answer(sample, verdict, 0, mass, None, None, poor_photo=mass == 0.1)
+
+
+def test_drawn_parts_are_no_part_of_the_figures_that_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flawsight.learning.resample.TIMES", 3)
+    meta = replace(METADATA, classes=("MT_Free", "MT_Crack"), defects=("MT_Crack",))
+    good = [
+        _answered("MT_Free", *said)
+        for said in ((0.1, "accept"), (0.4, "review"), (0.6, "review"), (0.9, "reject"))
+    ]
+    bad = [_answered("MT_Crack", *said) for said in ((0.2, "accept"), (0.5, "unknown"), (0.8, "reject"))]
+    drawn = [
+        _answered("MT_Free", 0.7, "reject", "DAGM (generated)"),
+        _answered("MT_Crack", 0.3, "accept", "DAGM (generated)"),
+    ]
+    items = (*good, *bad, *drawn)
+    mass = np.array([item.distance for item in items], float)
+    labels = np.array([int(item.sample.class_id == "MT_Crack") for item in items])
+    answers = Answers(items, np.stack([1 - mass, mass], 1), labels, (mass >= 0.5).astype(int))
+    found = figures(answers, meta)
+    overall = found["overall"]
+    assert (overall["n"], overall["defective"], found["datasets"]["DAGM (generated)"]["n"]) == (7, 3, 2)
+    rates = ("escape_rate", "overkill_rate", "review_share", "unknown_share", "overkill_at_zero_escapes")
+    # A limit that lets no defect escape lies at 0.2, and rejects all good parts but that at 0.1.
+    assert [(overall[r]["hits"], overall[r]["n"]) for r in rates] == [(1, 3), (1, 4), (3, 7), (1, 7), (3, 4)]
+    assert overall["accuracy"]["value"] == round(4 / 7, 4)
+    assert found["curves"]["mass"] == [0.1, 0.4, 0.6, 0.9, 0.2, 0.5, 0.8]
+    assert found["curves"]["held"] == ["poor_photo", "", "", "", "", "unknown", ""]
+    assert figures(answers.at(np.array([7, 8])), meta)["overall"]["n"] == 2, "where there are no others"
+
+
+def test_a_rejected_part_counts_as_the_defect_it_was_called_though_good_is_more_probable(
+    tmp_path: Path, good_part: Any
+) -> None:
+    (tmp_path / "part.png").write_bytes(encode_png(good_part))
+    sample = Sample(tmp_path / "part.png", "MT_Free", "Magnetic Tile", "a")
+    strict = replace(METADATA, decision=replace(METADATA.decision, accept_below=1e-4, reject_from=2e-4))
+    found = inspect_samples(Inspector(TinyEngine(strict)), [sample])
+    assert found.items[0].verdict == "reject" and found.probabilities[0].argmax() == 0
+    assert [strict.classes[k] for k in found.predicted] == ["MT_Crack"] and not found.right.any()
+
+
+def test_a_photo_that_is_too_bright_counts_as_held(tmp_path: Path, good_part: Any) -> None:
+    samples = []
+    for name, pixels in (("good", good_part), ("bright", np.full((192, 256, 3), 255, np.uint8))):
+        (tmp_path / f"{name}.png").write_bytes(encode_png(pixels))
+        samples.append(Sample(tmp_path / f"{name}.png", "MT_Free", "Magnetic Tile", name))
+    found = inspect_samples(Inspector(TinyEngine()), samples).items
+    assert [(one.verdict, one.held) for one in found] == [("accept", ""), ("review", "poor_photo")]
+
+
+def test_where_nothing_was_seen_no_pixel_counts_as_hot(tmp_path: Path, good_part: Any) -> None:
+    """A heat map is drawn over its own maximum; the pixels of all pictures are ranked by what they weigh."""
+    inspector, samples, peaks = Inspector(TinyEngine()), [], []
+    for name, dark in (("seen", 40), ("overlooked", 140)):
+        pixels = good_part[:64, :64].copy()  # small enough that all its pixels count
+        pixels[24:40, 30:32] = dark
+        (tmp_path / f"{name}.png").write_bytes(encode_png(pixels))
+        boxes = (LabelledBox(30, 24, 32, 40, "MT_Crack"),)
+        samples.append(Sample(tmp_path / f"{name}.png", "MT_Crack", "Magnetic Tile", name, boxes=boxes))
+        peaks.append(inspector.inspect(pixels, name=name).heatmap.peak_score)
+    hottest = [item.pixels[0].max() for item in inspect_samples(inspector, samples).items if item.pixels]
+    assert hottest == pytest.approx(peaks) and hottest[1] < 0.5 < hottest[0], peaks
 
 
 def test_every_dataset_counts_the_same_for_the_checkpoint() -> None:
@@ -161,6 +230,32 @@ def test_whole_boards_are_scored_good_ones_among_them(tmp_path: Path) -> None:
     assert board_figures(Inspector(TinyEngine()), samples[1:3]) == {}
 
 
+def test_each_true_box_of_a_board_counts_once_for_the_surest_box_of_its_type_on_it() -> None:
+    truth = [LabelledBox(5, 0, 15, 10, "MT_Crack"), LabelledBox(0, 0, 10, 10, "MT_Crack")]
+    found = [
+        Box(0, 0, 10, 9, 0.8, "MT_Crack"),  # the left one again; the right one by 45 of 145 alone
+        Box(4, 0, 14, 10, 0.6, "MT_Crack"),  # the right one
+        Box(0, 0, 10, 10, 0.9, "MT_Crack"),  # the left one, and by a third the right one
+        Box(0, 0, 10, 10, 0.7, "MT_Fray"),
+    ]
+    assert [m.hit for m in match(found, truth)] == [True, False, False, True], "the surest first"
+    whole = LabelledBox(0, 0, 10, 100, "MT_Crack")
+    overlaps = [match([Box(0, 0, 10, high, 0.5, "MT_Crack")], [whole])[0].hit for high in (33, 34)]
+    assert overlaps == [False, True], "from an IoU above 0.33 on"
+
+
+def test_boxes_that_were_never_found_lower_the_average_precision_of_boards() -> None:
+    crack, fray = (LabelledBox(0, 0, 9, 9, name) for name in ("MT_Crack", "MT_Fray"))
+    cracks = [Match("MT_Crack", score, hit) for score, hit in ((0.9, True), (0.8, False), (0.7, True))]
+    boards = [_Board(cracks, (crack, crack, crack)), _Board([Match("MT_Fray", 0.4, True)], (crack, fray))]
+    found = _points(boards, {"MT_Crack": 0.75, "MT_Fray": 0.4})
+    # Of four cracks the first is found with precision 1, the second with 2/3, two never; the fray with 1.
+    assert found["map"] == pytest.approx(((1 + 2 / 3) / 4 + 1) / 2)
+    # Shown are the cracks at 0.9 and 0.8 and the fray: two of three are right, of five that there are.
+    assert (found["precision"], found["recall"]) == (2 / 3, 2 / 5)
+    assert found["f"] == pytest.approx(2 * 2 / (3 + 5))
+
+
 def test_the_truth_of_a_region_is_cut_from_its_board(tmp_path: Path) -> None:
     path = tmp_path / "board.png"
     boxes = (LabelledBox(90, 120, 130, 130, "PCB_open"),)
@@ -213,6 +308,31 @@ def test_a_picture_is_as_foreign_as_its_most_foreign_summary() -> None:
     assert known.distance(Look.at(even)) == 0
     even[1, 0, 0] = -1  # hardly seen in the mean, plain in its own field
     assert known.distance(Look.at(even)) == pytest.approx(2 * 2**-0.5, rel=0.01)
+
+
+def test_a_large_picture_is_known_where_any_window_of_it_is() -> None:
+    flat = Plane(np.zeros(2, np.float32), np.array([[1, 0]], np.float32))
+    known = KnownParts((replace(flat, reach=10.0), flat), limit=0.5)
+    foreign = np.ones((2, 40, 40), np.float32)  # at half a right angle to the plane, everywhere
+    assert known.distance(Look.at(foreign)) == pytest.approx(2**-0.5)
+    assert known.distance(Look.at(foreign[:, :36, :36])) == pytest.approx(2**-0.5)
+    foreign[1, :4, :4] = 0  # one field lies in the plane
+    assert known.distance(Look.at(foreign)) == pytest.approx(0.07, abs=0.001), "by its mean alone"
+
+
+def test_foreign_pictures_are_caught_beyond_the_limit_and_known_ones_called_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("flawsight.learning.resample.TIMES", 3)
+    found = _against([0.1, 0.2, 0.6], [0.3, 0.5, 0.7, 0.9], limit=0.5)
+    assert (found["foreign"], found["foreign_caught"]) == (4, 0.5)
+    assert found["foreign_caught_interval"] == pytest.approx(clopper_pearson(2, 4), abs=1e-4)
+    assert found["auroc"] == round((2 + 2 + 3 + 3) / 12, 4)  # pairs in which the foreign one lies farther
+    nothing = KnownParts((Plane(np.zeros(2, np.float32), np.empty((0, 2), np.float32)),), limit=0.5)
+    inspector = Inspector(TinyEngine(replace(METADATA, feature_stats=nothing.to_dict())))
+    said = measure_unknown(inspector, [0.1, 0.2, 0.9])
+    assert (said["known"], said["known_called_unknown"]) == (3, 0.3333)
+    assert said["foreign"] == 20 + 5, "every fourth drawn picture counts enlarged as well"
 
 
 def test_few_known_parts_leave_room_for_the_next_one() -> None:
