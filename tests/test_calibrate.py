@@ -29,6 +29,7 @@ from flawsight.learning.calibrate import (
 )
 from flawsight.learning.maps import compare_maps
 from flawsight.learning.poolings import compare_poolings, log_sum_exp
+from flawsight.learning.scores import negative_log_likelihood
 from flawsight.metadata import Decision
 from flawsight.preprocessing import Placement
 
@@ -102,6 +103,19 @@ def test_overconfident_answers_are_cooled_and_calibrated_ones_left_alone() -> No
     sharp = honest**3 / (honest**3).sum(1, keepdims=True)
     assert choose_temperature(sharp, labels) == pytest.approx(3, rel=0.1)
     assert choose_temperature(honest, labels) == pytest.approx(1, abs=0.1)
+
+
+def test_what_would_make_confidence_less_honest_is_not_taken_though_it_is_likelier() -> None:
+    """The first class is right in six of ten, as it says; only the last one is thought far too improbable."""
+    meta = replace(METADATA, classes=("good", "bad", "worse"), defects=("worse",))
+    probabilities = np.tile([0.6, 0.39, 0.01], (150, 1))
+    labels = np.tile([0, 0, 0, 0, 0, 0, 1, 1, 2, 2], 15)
+    softer = probabilities**0.5 / (probabilities**0.5).sum(1, keepdims=True)
+    biased = calibrated(np.log(probabilities), replace(meta, decision=Decision(defect_bias=2.0)))
+    for other in (softer, biased):
+        assert negative_log_likelihood(other, labels) < negative_log_likelihood(probabilities, labels)
+    assert choose_temperature(probabilities, labels) == 1
+    assert choose_defect_bias(probabilities, labels, meta) == 0
 
 
 def test_the_defect_bias_brings_back_what_was_taken_from_the_defects() -> None:
