@@ -103,6 +103,16 @@ def test_the_limit_that_is_named_is_never_below_chance() -> None:
     assert f"from 0.25 on it counts as moved; chance alone reaches {many.chance:.2f}" in shift_facts(many)
 
 
+def test_chance_grows_with_the_few_parts_of_the_reference_group_by_group() -> None:
+    reference = reference_of(parts(300, 0) + parts(100, 1, "PCB_Free", middle=5.0))
+    one = shift_of("distance", parts(100, 2), reference)
+    both = shift_of("distance", parts(60, 2) + parts(40, 3, "PCB_Free", middle=5.0), reference)
+    table = 21.666  # chi-square of 9 degrees of freedom at 99 %
+    assert one is not None and one.chance == pytest.approx(table * (1 / 100 + 1 / 300), abs=1e-4)
+    assert both is not None
+    assert both.chance == pytest.approx(table * (1 / 100 + 0.6**2 / 300 + 0.4**2 / 100), abs=1e-4)
+
+
 def test_other_parts_are_no_drift() -> None:
     """Tiles and boards lie far apart; a line that only makes one of them has not moved."""
     reference = reference_of(parts(200, 0) + parts(200, 1, "PCB_Free", middle=5.0))
