@@ -7,7 +7,9 @@ import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from factories import make_inspection
 from flask import Flask
 from flask.testing import FlaskClient
 from model_files import furnish, lenient, model_bytes, results_of, write_study
@@ -33,7 +36,7 @@ from flawsight.metadata import ONNX_KEY, ModelMetadata
 from flawsight.records import Store
 from flawsight.records.models import Models
 from flawsight.records.reviews import Answer, Reviews
-from flawsight.records.shadows import mcnemar
+from flawsight.records.shadows import Shadows, mcnemar
 from flawsight.web import create_app
 from flawsight.web.charts import Axis, Series, line_chart, top_of
 
@@ -503,6 +506,21 @@ def test_a_person_looks_at_what_is_unknown_or_badly_photographed_whatever_the_th
     )
 
 
+def test_the_cheapest_pair_is_that_of_the_parts_it_decides_on() -> None:
+    def curves(mass: list[float], truth: list[int], held: list[str]) -> Curves:
+        shares = np.array(mass)
+        names = np.full(len(mass), "Magnetic Tile")
+        return Curves(shares, np.array(truth, bool), shares, np.ones(len(mass), bool), names, np.array(held))
+
+    apart = curves([0.1, 0.2, 0.8, 0.9, 0.15], [0, 0, 1, 1, 1], ["", "", "", "", "unknown"])
+    assert apart.cheapest(Costs()) == (0.5, 0.5), "a person sees the defect at 15 % anyway"
+    assert replace(apart, held=np.full(5, "")).cheapest(Costs())[0] < 0.15
+    # Six of ten parts are defective, but half of these are held: of the others 3 of 7, so all are accepted.
+    alike, costs = curves([0.5] * 4, [0, 0, 1, 1], ["", "", "", "unknown"]), Costs(1, 1, 10, prevalence=0.6)
+    assert alike.cheapest(costs) == (0.7311, 0.7311)
+    assert replace(alike, held=np.full(4, "")).cheapest(costs) == (0.2689, 0.2689), "all are rejected"
+
+
 @pytest.mark.parametrize(
     "query", ["accept=x", "accept=2", "escape=-1", "prevalence=101", "dataset=none", "review=nan"]
 )
@@ -545,6 +563,21 @@ def test_the_shadow_answers_silently_and_disagreements_are_listed(app: Flask, cl
     page = client.get("/shadow").text
     assert bad[0]["number"] in page and good["number"] not in page
     assert "The one that answers is better." in page
+
+
+def test_only_what_a_shadow_said_since_it_stands_there_is_compared(tmp_path: Path) -> None:
+    bad, good = (make_inspection(verdict, width=32, height=32, boxes=()) for verdict in ("reject", "accept"))
+    with closing(Store(tmp_path / "instance")) as store:
+        shadows, since = Shadows(store), []
+        for said in (good, good, bad):
+            since.append(datetime.now(UTC))
+            record = store.add(bad, b"upload", {"original": b"picture"})
+            shadows.add(record, "lenient", said)
+        shadows.add(record, "another", good)
+        found = [shadows.compare("lenient", moment) for moment in since]
+        listed = [len(shadows.disagreements("lenient", moment)) for moment in since]
+    assert [(one.answered, one.inspections) for one in found] == [(3, 3), (2, 2), (1, 1)]
+    assert [one.disagreed for one in found] == listed == [2, 1, 0]
 
 
 def test_a_shadow_that_fails_or_is_busy_is_not_felt(app: Flask, client: FlaskClient, home: Path) -> None:
