@@ -18,6 +18,7 @@ from flawsight.inspection.decide import answer, calibrated
 from flawsight.inspection.engines import Engine, Float
 from flawsight.inspection.familiarity import summaries
 from flawsight.inspection.operating import Costs, choose_thresholds
+from flawsight.learning.boards import whole_boards
 from flawsight.learning.localisation import as_tuple, iou, mask_boxes, truth_mask
 from flawsight.learning.scores import (
     defect_mass,
@@ -91,9 +92,8 @@ def calibrate(
     truth = meta.is_defect[labels]
     accept, reject = choose_thresholds(defect_mass(probabilities, meta), truth, costs)
     decision = replace(decision, accept_below=accept, reject_from=reject)
-    boards = [replace(s, region=None) for s in {s.path: s for s in samples if s.region and s.boxes}.values()]
     good = read_samples(engine, [s for s in learned if s.class_id not in meta.defects])
-    return choose_boxes([*readings, *read_samples(engine, boards)], meta, decision, good)
+    return choose_boxes([*readings, *read_samples(engine, whole_boards(samples))], meta, decision, good)
 
 
 def choose_cells(
