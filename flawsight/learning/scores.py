@@ -16,8 +16,7 @@ DatasetScores = dict[str, dict[str, float]]
 
 def defect_mass(probabilities: NDArray[np.floating], meta: ModelMetadata) -> NDArray[np.floating]:
     """(N, K) class probabilities to (N,) probability of any defect."""
-    flags = np.array([name in meta.defects for name in meta.classes])
-    return np.asarray(probabilities[:, flags].sum(axis=1))
+    return np.asarray(probabilities[:, meta.is_defect].sum(axis=1))
 
 
 def score_by_dataset(
@@ -59,7 +58,7 @@ def scores(
     """
     if predicted is None:
         predicted = probabilities.argmax(axis=1)
-    truth = np.array([meta.classes[i] in meta.defects for i in labels])
+    truth = meta.is_defect[labels]
     mass = defect_mass(probabilities, meta)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a predicted class that is absent from the truth is no surprise
