@@ -15,7 +15,7 @@ from factories import make_inspection, make_pictures
 from flawsight.errors import NotFound
 from flawsight.inspection.result import Box
 from flawsight.records import Store
-from flawsight.records.assessment import Assessment, Figures, Look, assess, plans
+from flawsight.records.assessment import Assessment, Figures, Look, Part, assess, plans
 from flawsight.records.lot import DEFAULT_LIMITS, BadLot, Disposal, Lot, LotConflict, LotFilter, Terms
 from flawsight.records.lots import Lots
 from flawsight.records.pchart import Sampled, p_chart
@@ -136,6 +136,9 @@ def test_pictures_of_one_serial_number_or_one_image_are_one_part() -> None:
     views.append(Look(**{**vars(views[0]), "serial": "s1", "verdict": "reject", "classes": (MAJOR,)}))
     [part] = assessed(views).parts
     assert (part.state, part.defects, len(part.looks)) == ("nonconforming", (MAJOR,), 3)
+    good, open_one, bad = part.looks
+    shown = [one.shown_look for one in (part, Part((bad, good)), Part((good, open_one)))]
+    assert shown == [bad, bad, open_one], "the first with a defect, else the latest"
     twice = looks("accept") * 2
     assert len(assessed(twice).parts) == 1
 

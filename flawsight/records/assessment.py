@@ -89,6 +89,11 @@ class Part:
         verdicts = {look.verdict for look in self.looks}
         return "nonconforming" if "reject" in verdicts else "good" if verdicts == {"accept"} else "undecided"
 
+    @property
+    def shown_look(self) -> Look:
+        """The picture that stands for the part: the first that shows a defect, else the latest."""
+        return next((look for look in self.looks if look.verdict == "reject"), self.looks[-1])
+
     @cached_property
     def defects(self) -> tuple[str, ...]:
         """The classes of defect, worst first, each once; ``UNNAMED`` if it has none with a name."""

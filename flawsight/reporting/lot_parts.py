@@ -12,7 +12,7 @@ from reportlab.platypus import Spacer, Table
 from flawsight.errors import FlawsightError
 from flawsight.i18n import gettext as _
 from flawsight.i18n import in_this_language
-from flawsight.records.assessment import PART_WORDS, SEVERITY_WORDS, Look, Part
+from flawsight.records.assessment import PART_WORDS, SEVERITY_WORDS, Part
 from flawsight.records.record import Record
 from flawsight.records.reviews import DISPOSITIONS
 from flawsight.reporting import style
@@ -47,7 +47,7 @@ def part_pictures(
     def cell(part: Part) -> Cell:
         words = paragraph("<br/>".join(_caption(part)), style.SMALL)
         try:
-            picture = _picture(record(_shown_look(part).id), kind, width, height)
+            picture = _picture(record(part.shown_look.id), kind, width, height)
         except FlawsightError:
             return [paragraph(_("This picture is no longer kept."), style.SMALL), words]
         return [picture, Spacer(1, 2), words]
@@ -77,10 +77,6 @@ def part_table(parts: Sequence[Part]) -> Table:
 
 
 # --- one part -----------------------------------------------------------------------------------------
-
-
-def _shown_look(part: Part) -> Look:
-    return next((look for look in part.looks if look.verdict == "reject"), part.looks[-1])
 
 
 def _picture(record: Record, kind: str, width: float, height: float) -> Picture:

@@ -113,7 +113,7 @@ def line(summary: Summary) -> SimpleNamespace:
 
 def part_tile(part: Part) -> SimpleNamespace:
     """One part of the lot's page."""
-    look = next((look for look in part.looks if look.verdict == "reject"), part.looks[-1])
+    look = part.shown_look
     reviewer = next((look.reviewer for look in reversed(part.looks) if look.reviewer), "")
     return SimpleNamespace(
         id=look.id,
