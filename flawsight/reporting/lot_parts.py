@@ -19,15 +19,12 @@ from flawsight.reporting import style
 from flawsight.reporting.drawings import BoxedPicture, Picture
 from flawsight.reporting.layout import Cell, table
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe, shown
+from flawsight.reporting.words import defect_title
 from flawsight.taxonomy import describe
 
 SHARES = (0.13, 0.11, 0.26)  # of the columns of one half of the table
 PADDING = 5.0  # points between them
 TABLE_TEXT = style.SMALL.clone("table text", textColor=style.INK, fontSize=6.4, leading=8.2)
-
-
-def defect_title(class_id: str) -> str:
-    return describe(class_id).title if class_id else _("Defect without a name")
 
 
 def kinds_of(part: Part) -> list[str]:

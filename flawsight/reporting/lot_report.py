@@ -45,9 +45,9 @@ from flawsight.reporting.layout import (
     written,
 )
 from flawsight.reporting.lot_method import method_blocks
-from flawsight.reporting.lot_parts import defect_title, part_pictures, part_table
+from flawsight.reporting.lot_parts import part_pictures, part_table
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe, shown
-from flawsight.reporting.words import deleted_words
+from flawsight.reporting.words import defect_title, deleted_words
 
 GAP = 4 * mm
 MAX_PICTURES = 60  # parts shown with a picture; those with a defect come first

@@ -19,7 +19,7 @@ from flawsight.records.record import Record
 from flawsight.reporting import style
 from flawsight.reporting.drawings import ruled_blank
 from flawsight.reporting.layout import Cell, heading, moment, table, written
-from flawsight.reporting.lot_parts import defect_title, part_pictures, part_table
+from flawsight.reporting.lot_parts import part_pictures, part_table
 from flawsight.reporting.lot_report import (
     GAP,
     disposition,
@@ -30,7 +30,7 @@ from flawsight.reporting.lot_report import (
     violated,
 )
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe
-from flawsight.reporting.words import deleted_words
+from flawsight.reporting.words import defect_title, deleted_words
 from flawsight.taxonomy import describe
 
 MAX_PICTURES = 12

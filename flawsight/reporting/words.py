@@ -33,6 +33,11 @@ def verdict_word(data: Mapping[str, Any], verdict: str = "") -> str:
     return _(str(own)).upper() if own else words[verdict]
 
 
+def defect_title(class_id: str) -> str:
+    """Of a class of defect of a part in a lot, or of ``UNNAMED``."""
+    return describe(class_id).title if class_id else _("Defect without a name")
+
+
 def severity_words(kinds: Sequence[Kind]) -> str:
     """How grave the taxonomy takes the defects to be: the worst of them counts. Empty where there is none."""
     if not kinds:

@@ -22,8 +22,7 @@ from flawsight.records.assessment import (
 from flawsight.records.lot import DISPOSITIONS, DRAWN, STATES, Event, Lot, Summary, event_words
 from flawsight.records.pchart import USUAL, PChart
 from flawsight.records.sampling import NONE_ALLOWED, Plan
-from flawsight.reporting.words import deleted_words
-from flawsight.taxonomy import describe
+from flawsight.reporting.words import defect_title, deleted_words
 from flawsight.web.view import spoken_time
 
 LOOKS = {
@@ -122,7 +121,7 @@ def part_tile(part: Part) -> SimpleNamespace:
         state=_(PART_WORDS[part.state]),
         undecided=part.state == "undecided",
         defects=[
-            (_(SEVERITY_WORDS[severity]), ", ".join(_defect_title(class_id) for class_id in kinds))
+            (_(SEVERITY_WORDS[severity]), ", ".join(defect_title(class_id) for class_id in kinds))
             for severity, kinds in part.by_severity.items()
         ],
         serial=look.serial,
@@ -131,10 +130,6 @@ def part_tile(part: Part) -> SimpleNamespace:
         else "",
         reviewer=reviewer,
     )
-
-
-def _defect_title(class_id: str) -> str:
-    return describe(class_id).title if class_id else _("Defect without a name")
 
 
 def _plans_say(figures: Figures) -> str:
@@ -272,7 +267,7 @@ def _pareto(figures: Figures) -> list[SimpleNamespace]:
     most = max((bar.parts for bar in figures.pareto), default=1)
     return [
         SimpleNamespace(
-            title=_defect_title(bar.class_id),
+            title=defect_title(bar.class_id),
             severity=_(SEVERITY_WORDS[bar.severity]),
             parts=number(bar.parts),
             share=bar.parts / most,
