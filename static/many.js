@@ -35,7 +35,7 @@ async function contextOfMany(files) {
 
 async function inspectMany(files, form) {
   const context = await contextOfMany(files);
-  if (!context) return; // taken back: the photos and the serial number stay
+  if (!context || running) return; // taken back: the photos and the serial number stay; or asked twice
   forgetSerial();
   photos = files.map((file) => ({ file, context, line: resultLine(file), outcome: "", number: "" }));
   counts = { "": photos.length };
@@ -63,8 +63,9 @@ function tell(text) {
 
 /** Send `chosen` of the photos. Those on their way are finished even if it is cancelled: the server files them. */
 async function send(chosen, form) {
-  const { signal } = (running = new AbortController());
   const button = form.querySelector("button[type=submit]");
+  if (button.disabled) return; // a photo is on its way by itself
+  const { signal } = (running = new AbortController());
   const progress = () => tell(signal.aborted ? manyTexts.cancelling : manyTexts.progress);
   for (const photo of chosen) {
     settle(photo, "");

@@ -13,6 +13,7 @@ const working = document.getElementById("working");
 const progress = document.getElementById("progress");
 const status = document.getElementById("status");
 const button = form.querySelector("button[type=submit]");
+let request = null; // which sent the last photo
 
 function complain(message) {
   problem.textContent = message;
@@ -64,6 +65,7 @@ function busy(on, text) {
 
 function upload(event) {
   event.preventDefault();
+  if (button.disabled) return; // what was sent before is still on its way
   complain("");
   if (input.files.length > 1) {
     inspectMany([...input.files], form);
@@ -74,7 +76,7 @@ function upload(event) {
     showChosen();
     return;
   }
-  const request = new XMLHttpRequest(); // fetch cannot report the progress of an upload
+  request = new XMLHttpRequest(); // fetch cannot report the progress of an upload
   request.responseType = "json";
   request.upload.onprogress = (step) => {
     if (step.lengthComputable) progress.value = (100 * step.loaded) / step.total;
@@ -141,9 +143,12 @@ for (const sample of document.querySelectorAll("form[data-busy]")) {
     status.textContent = uploadTexts.sample;
   });
 }
-// Coming back with the browser's Back button must not show a page that still waits.
-window.addEventListener("pageshow", () => {
-  busy(false, "");
-  for (const sample of document.querySelectorAll("form.busy")) sample.classList.remove("busy");
-  if (input.files.length) showChosen();
+busy(false, ""); // also where a browser brings back what it had disabled
+// Coming back with the browser's Back button must not show a page that still waits. The first loading ends with the
+// same event, as late as its slowest picture: by then a photo may be on its way.
+window.addEventListener("pageshow", ({ persisted }) => {
+  const sending = running || (request && request.readyState !== XMLHttpRequest.DONE);
+  if (persisted && !sending) busy(false, "");
+  if (persisted) for (const sample of document.querySelectorAll("form.busy")) sample.classList.remove("busy");
+  if (input.files.length && !button.disabled) showChosen(); // chosen before this script was there, or brought back
 });

@@ -505,6 +505,39 @@ def filed(page: Page) -> int:
     return count
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_photos_on_their_way_are_not_sent_again_when_the_page_has_loaded(page: Page, count: int) -> None:
+    slow, held = list[Route](), list[Route]()
+    page.route("**/icon.svg", lambda route: slow.append(route))  # the page waits for its last picture
+    page.route("**/api/v1/inspections", lambda route: held.append(route))
+    page.goto("/", wait_until="domcontentloaded")
+    photos = [
+        {"name": f"{n}.png", "mimeType": "image/png", "buffer": encoded(surface())} for n in range(count)
+    ]
+    page.get_by_label("Photo of the part").set_input_files(photos)  # type: ignore[arg-type]
+    button = page.locator("#upload button[type=submit]")
+    button.click()
+    expect(button).to_be_disabled()
+    while len(held) < min(count, 2):
+        page.wait_for_timeout(50)
+    for route in slow:
+        route.continue_()
+    page.unroute("**/icon.svg")
+    page.wait_for_load_state("load")
+    page.wait_for_timeout(200)
+    expect(button).to_be_disabled()
+    page.evaluate("form.requestSubmit()")
+    page.wait_for_timeout(200)
+    assert len(held) == min(count, 2)
+    for route in held:
+        route.continue_()
+    page.unroute("**/api/v1/inspections")
+    if count == 1:
+        page.wait_for_url("**/inspections/*")
+    else:
+        expect(page.locator("#batch-said")).to_have_text("Finished, 3 of 3: 3 accept")
+
+
 def test_what_was_sent_before_a_cancel_is_filed_and_counted(page: Page) -> None:
     held: list[Route] = []
     page.route("**/api/v1/inspections", lambda route: held.append(route))
