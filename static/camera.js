@@ -74,7 +74,7 @@ function judge(answer) {
   fading = setTimeout(say, SHOWN_MS, "");
 }
 
-async function inspect(file) {
+async function inspect(file, context = partContext()) {
   busy = true;
   shutter.disabled = true;
   problem.textContent = "";
@@ -85,9 +85,9 @@ async function inspect(file) {
   document.getElementById("shots-table").hidden = false;
   line.working();
   try {
-    const answer = await inspectFile(file, camera.dataset.api);
+    const answer = await inspectFile(file, camera.dataset.api, undefined, context);
     line.done(answer);
-    if (!samePart.checked) forgetSerial();
+    if (!samePart.checked) forgetSerial(context);
     judge(answer);
     if (!continuous.checked) window.location.assign(answer.links.page);
   } catch (error) {
@@ -107,9 +107,10 @@ function shoot() {
   still.height = video.videoHeight;
   still.getContext("2d").drawImage(video, 0, 0);
   count += 1;
+  const context = partContext(); // of the part in view; the next one may be scanned any moment
   const name = `camera ${new Date().toTimeString().slice(0, 8).replaceAll(":", ".")} ${count}.png`;
   busy = true;
-  still.toBlob((blob) => { inspect(new File([blob], name, { type: "image/png" })); }, "image/png");
+  still.toBlob((blob) => { inspect(new File([blob], name, { type: "image/png" }), context); }, "image/png");
   return true;
 }
 

@@ -14,8 +14,10 @@ function sayContext() {
     partContext().map((pair) => pair[1]).join(" · ") || contextBox.dataset.empty;
 }
 
-/** Forget the serial number: it belongs to the part that was just inspected. */
-function forgetSerial() {
+/** Forget the serial number that was `sent`: it belongs to that part, and the next one's may stand there by now. */
+function forgetSerial(sent = partContext()) {
+  const serial = sent.find(([name]) => name === "serial")?.[1];
+  if (serialField.value.trim() !== serial) return;
   serialField.value = "";
   sayContext();
 }

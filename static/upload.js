@@ -76,6 +76,7 @@ function upload(event) {
     showChosen();
     return;
   }
+  const context = partContext();
   request = new XMLHttpRequest(); // fetch cannot report the progress of an upload
   request.responseType = "json";
   request.upload.onprogress = (step) => {
@@ -87,7 +88,7 @@ function upload(event) {
   };
   request.onload = () => {
     if (request.status === 201) {
-      forgetSerial();
+      forgetSerial(context);
       window.location.assign(request.response.links.page);
       return;
     }
@@ -98,11 +99,10 @@ function upload(event) {
     busy(false, "");
     complain(sendTexts.unreachable);
   };
-  const body = inspectionForm(file);
   progress.value = 0;
   busy(true, uploadTexts.uploading);
   request.open("POST", form.dataset.api);
-  request.send(body);
+  request.send(inspectionForm(file, context));
 }
 
 // Files may be let go anywhere: beside the zone the browser would show them in place of the page.

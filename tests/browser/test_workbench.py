@@ -411,6 +411,25 @@ def test_the_camera_asks_for_a_serial_number_a_part_unless_told_otherwise(page: 
     expect(page.locator("#context-now")).to_have_text("not said")
 
 
+def test_a_serial_number_scanned_while_the_camera_waits_is_kept_for_the_next_part(page: Page) -> None:
+    page.goto("/bench/camera")
+    expect(page.locator("#shutter")).to_be_enabled()
+    page.locator("#context summary").click()
+    serial = page.get_by_label("Serial number", exact=True)
+    serial.fill("SER-8")
+    held: list[Route] = []
+    page.route("**/api/v1/inspections", lambda route: held.append(route))
+    page.locator("#shutter").click()
+    while not held:
+        page.wait_for_timeout(50)
+    serial.fill("SER-9")
+    held.pop().continue_()
+    expect(page.locator("#shots a")).to_have_count(1)
+    expect(page.locator("#shutter")).to_be_enabled()
+    expect(serial).to_have_value("SER-9")
+    assert page.request.get("/api/v1/inspections").json()["inspections"][0]["serial"] == "SER-8"
+
+
 def test_another_language_keeps_what_was_typed(page: Page) -> None:
     page.goto("/lots/new")
     page.get_by_label("Lot number").fill("L-99")
