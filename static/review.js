@@ -286,6 +286,7 @@ classes.addEventListener("change", () => {
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    if (list.contains(document.activeElement)) document.activeElement.blur(); // enters a figure that is still being typed
     form.requestSubmit(form.querySelector("button[type=submit]"));
     return;
   }

@@ -146,6 +146,18 @@ def test_a_figure_not_yet_entered_counts_when_another_box_is_dragged(page: Page)
     assert page.locator("#canvas .box").count() == len(drawn(page)) == count
 
 
+def test_a_figure_not_yet_entered_is_filed_by_the_keys(page: Page) -> None:
+    number = inspected(page)
+    page.goto(f"/review/{number}")
+    page.get_by_label("Your name").fill("A. Kern")
+    page.get_by_label("Box 1, left, pixels").press("Control+A")
+    page.keyboard.type("3")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url("**/inspections/*")
+    (said,) = page.request.get(f"/api/v1/inspections/{number}/reviews").json()["reviews"]
+    assert said["boxes"][0]["x1"] == 3
+
+
 def test_a_finger_draws_a_box(phone: Page) -> None:
     phone.goto(f"/review/{inspected(phone)}")
     before = len(drawn(phone))
