@@ -80,3 +80,6 @@ contextBox.addEventListener("keydown", (event) => {
   if (next) next.focus();
   else event.target.blur();
 });
+
+// Typed before this script was there, or brought back by the browser: it counts as if it were typed now.
+if (contextFields.some((field) => field.value !== field.defaultValue)) contextBox.dispatchEvent(new Event("change"));

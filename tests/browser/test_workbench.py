@@ -349,6 +349,21 @@ def test_the_part_is_remembered_without_sending_anything(page: Page, cracked_fil
     expect(page.locator(".part")).to_contain_text("MT-4711")
 
 
+def test_what_is_typed_about_the_part_before_the_scripts_are_there_is_said_and_remembered(page: Page) -> None:
+    late: list[Route] = []
+    page.route("**/static/context.js*", lambda route: late.append(route))
+    page.goto("/", wait_until="commit")
+    page.locator("#context summary").click()
+    page.get_by_label("Lot", exact=True).fill("L-early")
+    page.get_by_label("Serial number", exact=True).focus()
+    with page.expect_response(re.compile("/bench/context")):
+        late.pop().continue_()
+    expect(page.locator("#context-now")).to_contain_text("L-early")
+    page.unroute("**/static/context.js*")
+    page.reload()
+    expect(page.get_by_label("Lot", exact=True)).to_have_value("L-early")
+
+
 def one_serial(page: Page, count: int) -> None:
     """The bench names a serial number, and ``count`` photos are about to be sent."""
     page.goto("/")
