@@ -17,6 +17,7 @@ const height = Number(editor.dataset.height);
 const CORNERS = [["x1", "y1"], ["x2", "y1"], ["x1", "y2"], ["x2", "y2"]];
 
 const SAID = JSON.stringify(JSON.parse(editor.dataset.said || "[]")); // boxes as the server has them
+field.defaultValue = SAID; // as they are written here, so that the two can be compared
 // Coming back, a browser fills in what was typed, not what was drawn: kept here until somebody answers.
 const KEPT = `flawsight.boxes ${form.getAttribute("action")} ${form.elements.seen.value}`;
 const cameBack = performance.getEntriesByType("navigation")[0].type === "back_forward" || document.wasDiscarded;
@@ -268,6 +269,11 @@ document.getElementById("reset-boxes").addEventListener("click", () => {
   selected = -1;
   draw();
 });
+field.addEventListener("input", () => { // what was drawn is brought back, see typed.js
+  boxes = JSON.parse(field.value || "[]");
+  selected = -1;
+  draw();
+});
 document.getElementById("editor-tools").hidden = false;
 
 for (const radio of form.querySelectorAll("input[name=verdict]")) {
@@ -303,7 +309,9 @@ document.addEventListener("keydown", (event) => {
 // --- what is not filed yet ---------------------------------------------------------------------------------
 
 const refused = form.querySelector(".problem") !== null; // what was sent, and is not filed
+const languages = document.querySelector("form.languages");
 let filing = false;
+let speaking = false; // another language: typed.js takes along what is not filed, if it leads back to this page
 
 function isUnfiled() {
   const chosen = [...form.querySelectorAll("input[type=radio]"), ...classes.options];
@@ -313,9 +321,11 @@ function isUnfiled() {
 }
 
 form.addEventListener("submit", () => { filing = true; });
-window.addEventListener("beforeunload", (event) => { if (isUnfiled() && !filing) event.preventDefault(); });
+languages.addEventListener("submit", () => { speaking = new URL(languages.elements.next.value, location).pathname === location.pathname; });
+window.addEventListener("beforeunload", (event) => { if (isUnfiled() && !filing && !speaking) event.preventDefault(); });
 window.addEventListener("pageshow", (event) => {
   needClass(); // of the verdict that the browser has filled in again
+  if (event.persisted) speaking = false;
   if (event.persisted && filing) location.reload();
 });
 

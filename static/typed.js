@@ -25,7 +25,9 @@
   // Whoever was faster than this script meant what is there now.
   const changed = fields.filter((field) => !asDelivered(field));
   const left = (field) => changed.some((one) => one === field || (field.type === "radio" && one.name === field.name));
-  for (const [index, [name, value]] of (kept?.page === location.pathname ? kept.typed : []).entries()) {
+  const typed = kept?.page === location.pathname ? kept.typed : [];
+  // Twice, since a page may fit one field to another: what was typed last counts.
+  for (const [index, [name, value]] of [...typed.entries(), ...typed.entries()]) {
     const field = fields[index];
     if (field?.name !== name || field[held(field)] === value || left(field)) continue;
     if (field.type === "radio" && !value) continue; // the one that is chosen instead says so

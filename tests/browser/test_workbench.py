@@ -264,6 +264,33 @@ def test_boxes_that_are_not_filed_are_asked_about_and_are_there_on_coming_back(p
     assert drawn(page) == changed and len(asked) == 2, "what is filed is not asked about"
 
 
+def test_another_language_keeps_the_boxes_and_asks_nothing(page: Page) -> None:
+    asked: list[str] = []
+
+    def leave(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", leave)
+    page.goto(f"/review/{inspected(page)}")
+    page.get_by_role("button", name="Add a box").click()
+    page.locator("#class").select_option("MT_Blowhole")
+    page.get_by_label("Class of box 1").select_option("MT_Crack")
+    page.get_by_label("Not a part").check()
+    page.get_by_label("Rationale").fill("Torn")
+    before = drawn(page)
+    page.get_by_role("button", name="Deutsch").click()
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    expect(page.locator("#rationale")).to_have_value("Torn")
+    assert drawn(page) == before and page.locator("#canvas .box").count() == len(before)
+    assert len({box["class"] for box in before}) == 2
+    expect(page.locator("input[value=unknown]")).to_be_checked()
+    assert asked == []
+    page.get_by_role("link", name="Verlauf").first.click()
+    page.wait_for_url("**/history")
+    assert asked == ["beforeunload"], "on any other way the browser asks as ever"
+
+
 def test_the_queue_says_how_many_of_it_a_page_shows_and_is_walked_to_its_end(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
