@@ -21,8 +21,7 @@ async function look(address, kind) {
 /** Whether a form holds what a person has begun, which must not be lost. */
 function begun(section) {
   const fields = [...section.querySelectorAll("input:not([type=hidden]), textarea")];
-  return section.hasAttribute("data-refused") || fields.some((field) =>
-    (field.type === "radio" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue));
+  return section.hasAttribute("data-refused") || !fields.every(asDelivered);
 }
 
 /** Put `fresh` in the place of `section`; whoever was in it with the keyboard stays there. */

@@ -1,7 +1,23 @@
-// A check that runs: shows how far it is, and the page anew when it has ended.
+// A check that runs: shows how far it is, and the page anew when it has ended, unless something is typed in it.
 "use strict";
 
 const EVERY_MS = 700;
+
+/** Whether the page holds what a person has begun, which must not be lost. */
+function begun() {
+  return ![...document.querySelectorAll("main :is(input:not([type=hidden]), select, textarea)")].every(asDelivered);
+}
+
+/** Show what came out, or where to find it. */
+function finish(area, said) {
+  if (!begun()) {
+    location.reload();
+    return;
+  }
+  area.querySelector("progress").hidden = true;
+  said.textContent = `${area.dataset.ended} `;
+  said.append(Object.assign(document.createElement("a"), { href: "", textContent: area.dataset.anew }));
+}
 
 async function follow(area) {
   const bar = area.querySelector("progress"), said = area.querySelector("[role=status]");
@@ -11,7 +27,7 @@ async function follow(area) {
       const response = await fetch(area.dataset.poll, { headers: { Accept: "application/json" } });
       const { check } = await response.json();
       if (!check.running) {
-        location.reload();
+        finish(area, said);
         return;
       }
       if (check.total) [bar.max, bar.value] = [check.total, check.done];

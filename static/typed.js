@@ -1,19 +1,20 @@
 // Choosing another language loads the page anew: what was typed into its forms is filled in again.
 "use strict";
 
+/** Whether `field` is as the page itself has it, before anybody touches it; also for other scripts. */
+function asDelivered(field) {
+  if (field.options) return field.selectedIndex === Math.max(0, [...field.options].findIndex((one) => one.defaultSelected));
+  // A slider rounds what it is given to its own steps.
+  if (field.type === "range") return Math.abs(field.value - field.defaultValue) <= 0.51 * (field.step || 1);
+  if (field.type === "radio" || field.type === "checkbox") return field.checked === field.defaultChecked;
+  return field.value === field.defaultValue;
+}
+
 {
   const TYPED = "flawsight.typed";
   const LEFT_OUT = new Set(["hidden", "file", "password"]); // of which no page may fill in any, or should
   const fields = [...document.querySelectorAll("main :is(input, select, textarea)[name]")].filter(({ type }) => !LEFT_OUT.has(type));
   const held = (field) => (field.type === "radio" || field.type === "checkbox" ? "checked" : "value");
-
-  // What is written in the page itself, before anybody touches it.
-  const asDelivered = (field) => {
-    if (field.options) return field.selectedIndex === Math.max(0, [...field.options].findIndex((one) => one.defaultSelected));
-    // A slider rounds what it is given to its own steps.
-    if (field.type === "range") return Math.abs(field.value - field.defaultValue) <= 0.51 * (field.step || 1);
-    return held(field) === "checked" ? field.checked === field.defaultChecked : field.value === field.defaultValue;
-  };
 
   document.querySelector("form.languages")?.addEventListener("submit", () => {
     const typed = fields.map((field) => [field.name, field[held(field)]]);

@@ -85,6 +85,22 @@ def test_a_shift_begins_with_golden_parts_and_a_changed_picture_is_found(
     expect(bench.get_by_role("alert")).to_contain_text(f"{record.number}: the file original was altered.")
 
 
+def test_what_is_typed_while_a_check_runs_outlives_its_end(bench: Page, app: Flask) -> None:
+    run = app.extensions["flawsight"]
+    part = run.golden.add(encoded(cracked()), "cracked once more", "reject", "", "A. Kern")
+    check = run.golden.checks.begin("golden", "A. Kern", run.fingerprint())
+    bench.goto("/trust/golden")
+    line = bench.locator(f"#part-{part.id}")
+    line.locator("summary", has_text="Remove").click()
+    line.get_by_label("Why it is not to be checked any more").fill("scrapped")
+    run.golden.check(check, lambda data, name: run.inspector().inspect_bytes(data, name))
+    expect(bench.locator("[data-poll]")).to_contain_text("The check has ended.")
+    expect(line.get_by_label("Why it is not to be checked any more")).to_have_value("scrapped")
+    bench.get_by_role("link", name="Load it anew").click()
+    expect(bench.locator("[data-poll]")).to_have_count(0)
+    expect(line.locator(".golden-end")).to_have_text("RIGHT")
+
+
 def test_the_pages_fit_a_phone_and_name_the_one_that_is_open(phone: Page) -> None:
     for address in PAGES:
         phone.goto(address)
