@@ -91,9 +91,9 @@ async function inspect(file, context = partContext()) {
     judge(answer);
     if (!continuous.checked) window.location.assign(answer.links.page);
   } catch (error) {
-    line.failed(error.message);
+    line.failed(error);
     say("");
-    problem.textContent = error.message;
+    showProblem(problem, error);
   }
   busy = false;
   shutter.disabled = !stream?.active;

@@ -104,7 +104,7 @@ async function inspectOne(photo, form, signal) {
   } catch (error) {
     const cancelled = error.name === "AbortError";
     if (cancelled) photo.line.cancelled();
-    else photo.line.failed(error.message);
+    else photo.line.failed(error);
     settle(photo, cancelled ? "cancelled" : "failed");
   }
 }

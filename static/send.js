@@ -14,8 +14,14 @@ function inspectionForm(file, context = partContext()) {
   return body;
 }
 
+/** Say in `place` what went wrong. Whoever has to sign in does it in another tab: the chosen photos stay in this one. */
+function showProblem(place, { message, status }) {
+  place.textContent = message;
+  if (status === 401) place.append(" ", make("a", { href: sendTexts.signInPage, target: "_blank", textContent: sendTexts.signIn }));
+}
+
 /**
- * The inspection of a file as JSON. Throws an Error whose message is for people.
+ * The inspection of a file as JSON. Throws an Error whose message is for people, with the status of the answer.
  * `signal` ends the waiting for a busy server; what was sent is waited for, since it is filed.
  */
 async function inspectFile(file, address, signal, context = partContext()) {
@@ -30,7 +36,7 @@ async function inspectFile(file, address, signal, context = partContext()) {
     const answer = await response.json().catch(() => null);
     if (response.status === 201 && answer) return answer;
     if (response.status !== 503 || left <= 1 || !response.headers.has("Retry-After")) {
-      throw new Error(answer?.detail ?? sendTexts.unreadable);
+      throw Object.assign(new Error(answer?.detail ?? sendTexts.unreadable), { status: response.status });
     }
     const seconds = Math.min(30, Number(response.headers.get("Retry-After")) || 1);
     await new Promise((resolve) => {
@@ -66,7 +72,7 @@ function resultLine(file) {
     line,
     working() { tell(sendTexts.working, "fine"); },
     cancelled() { tell(sendTexts.cancelled, "fine"); },
-    failed(message) { tell(sendTexts.failed, "badge failed"); said.textContent = message; },
+    failed(error) { tell(sendTexts.failed, "badge failed"); showProblem(said, error); },
     waits() { tell(sendTexts.waits, "fine"); said.replaceChildren(); },
     done(answer) {
       name.prepend(make("img", { src: answer.links.thumbnail, alt: "", width: 40, height: 40, loading: "lazy" }));

@@ -15,8 +15,8 @@ const status = document.getElementById("status");
 const button = form.querySelector("button[type=submit]");
 let request = null; // which sent the last photo
 
-function complain(message) {
-  problem.textContent = message;
+function complain(message, status) {
+  showProblem(problem, { message, status });
 }
 
 function showChosen() {
@@ -93,7 +93,7 @@ function upload(event) {
       return;
     }
     busy(false, "");
-    complain(request.response?.detail ?? sendTexts.unreadable);
+    complain(request.response?.detail ?? sendTexts.unreadable, request.status);
   };
   request.onerror = () => {
     busy(false, "");

@@ -9,7 +9,7 @@ import pytest
 from conftest import served, watched
 from flask import Flask
 from model_files import furnish, write_study
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from web_client import cracked, encoded, post_file, surface, tiny_app
 
 from flawsight.records import Accounts
@@ -109,10 +109,20 @@ def plain_pages(app: Flask, page: Page) -> list[str]:
 
 def sign_in(page: Page) -> None:
     page.goto("/sign-in")
-    page.get_by_label("Name").fill(NAME)
+    sign_in_here(page)
+    page.wait_for_url("**/")
+
+
+def sign_in_here(page: Page, name: str = NAME) -> None:
+    page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url("**/")
+
+
+def sign_in_again(page: Page, name: str = NAME) -> None:
+    """From the page that says that the session has ended."""
+    page.get_by_role("link", name="Sign in").click()
+    sign_in_here(page, name)
 
 
 def test_no_page_breaks_a_rule_in_light_or_dark(app: Flask, page: Page, inspected: str) -> None:
@@ -218,7 +228,7 @@ def test_a_list_of_results_keeps_the_rules(page: Page, tmp_path: Path) -> None:
     assert broken(page, RULES) == []
 
 
-def test_whoever_was_signed_out_meanwhile_is_led_to_sign_in_and_back(page: Page) -> None:
+def test_whoever_was_signed_out_meanwhile_is_led_to_sign_in_and_back_to_what_was_typed(page: Page) -> None:
     sign_in(page)
     page.goto("/lots/new")
     page.get_by_label("Lot number").fill("late")
@@ -226,9 +236,71 @@ def test_whoever_was_signed_out_meanwhile_is_led_to_sign_in_and_back(page: Page)
     page.context.clear_cookies()
     page.get_by_role("button", name="Open the lot").click()
     page.get_by_role("heading", name="Sign in first").wait_for()
+    expect(page.locator("main")).to_contain_text(
+        "Nothing was filed or saved. What you typed is kept in this tab"
+    )
     assert broken(page, RULES) == []
-    page.get_by_role("link", name="Sign in").click()
-    page.get_by_label("Name").fill(NAME)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    sign_in_again(page)
     page.wait_for_url("**/lots/new")
+    expect(page.get_by_label("Lot number")).to_have_value("late")
+    page.get_by_role("button", name="Open the lot").click()
+    page.get_by_role("heading", name="Lot late").wait_for()
+    page.goto("/lots/new")
+    expect(page.get_by_label("Lot number")).to_have_value("")
+
+
+@pytest.mark.parametrize("who", [NAME, "ines"])
+def test_an_answer_that_was_refused_waits_for_the_person_who_gave_it(
+    page: Page, app: Flask, inspected: str, who: str
+) -> None:
+    accounts = Accounts(app.extensions["flawsight"].store)
+    if who != NAME:
+        accounts.add(who, "inspector", PASSWORD)
+    sign_in(page)
+    page.goto(f"/review/{inspected}")
+    before = page.locator("#canvas .box").count()
+    page.get_by_role("button", name="Add a box").click()
+    page.get_by_label("Rationale").fill("Torn")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="File", exact=True).click()
+    sign_in_again(page, who)
+    page.wait_for_url("**/review/*")
+    mine = who == NAME
+    expect(page.locator("#canvas .box")).to_have_count(before + mine)
+    expect(page.get_by_label("Rationale")).to_have_value("Torn" if mine else "")
+
+
+def test_nothing_typed_or_drawn_stays_in_a_tab_after_signing_out(page: Page, inspected: str) -> None:
+    sign_in(page)
+    page.goto(f"/review/{inspected}")
+    page.get_by_role("button", name="Add a box").click()
+    assert page.evaluate("sessionStorage.length") > 0
+    page.on("dialog", lambda dialog: dialog.accept())  # whether to leave what is not filed
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/sign-in")
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_photos_that_were_refused_stay_chosen_while_one_signs_in_elsewhere(
+    page: Page, tmp_path: Path, count: int
+) -> None:
+    sign_in(page)
+    files = [tmp_path / f"{number}.png" for number in range(count)]
+    for file in files:
+        file.write_bytes(encoded(cracked()))
+    page.set_input_files("#file[multiple]", [str(file) for file in files])
+    page.context.clear_cookies()
+    page.locator("#upload button[type=submit]").click()
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Sign in in another tab").first.click()
+    assert broken(page, RULES) == []
+    sign_in_here(opened.value)
+    opened.value.wait_for_url("**/")
+    opened.value.close()
+    if count == 1:
+        page.locator("#upload button[type=submit]").click()
+        page.wait_for_url("**/inspections/*")
+    else:
+        page.get_by_role("button", name="Try 2 failed photos again").click()
+        expect(page.locator("#batch-said")).to_contain_text("Finished, 2 of 2: 2 reject")
