@@ -29,8 +29,8 @@ from flawsight.inspection.pictures import (
     truth_layer,
 )
 from flawsight.inspection.result import Inspection
-from flawsight.inspection.tiny import METADATA
-from flawsight.web import explanations
+from flawsight.inspection.tiny import METADATA, TinyEngine
+from flawsight.web import create_app, explanations
 
 Pixels = NDArray[np.uint8]
 
@@ -97,16 +97,18 @@ def test_without_the_torch_model_page_and_api_say_what_is_missing(client: FlaskC
 
 @pytest.fixture(scope="module")
 def torch_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained EfficientNet-B0 that calls itself the twin of the tiny engine."""
+    """An untrained EfficientNet-B0, with its ``.onnx`` beside it."""
     import torch
 
     from flawsight.learning.backbones import build
-    from flawsight.learning.export import save_torch
+    from flawsight.learning.export import save_onnx, save_torch
 
     torch.manual_seed(3)
     path = tmp_path_factory.mktemp("torch") / "model.pth"
     network = build("efficientnet-b0", len(METADATA.classes), METADATA.stride).eval()
-    save_torch(network, replace(METADATA, backbone="efficientnet-b0"), path)
+    metadata = replace(METADATA, backbone="efficientnet-b0")
+    save_torch(network, metadata, path)
+    save_onnx(network, metadata, path.with_suffix(".onnx"))
     return path
 
 
@@ -128,7 +130,7 @@ def test_grad_cam_of_the_package_is_our_cam(torch_model: Path, scratched_part: P
 
 
 def test_five_methods_come_from_one_process_with_their_times(tmp_path: Path, torch_model: Path) -> None:
-    app = tiny_app(tmp_path, model=torch_model.with_suffix(".onnx"), threads=1)
+    app = create_app(settings_in(tmp_path, model=torch_model.with_suffix(".onnx"), threads=1))
     client = app.test_client()
     number = inspected(client, cracked())
     assert 'id="others"' in client.get(f"/inspections/{number}").text
@@ -152,6 +154,18 @@ def test_a_process_that_takes_too_long_is_stopped_and_said(
     client = app.test_client()
     answer = client.get(f"/api/v1/inspections/{inspected(client, cracked())}/explanations/MT_Crack/grad-cam")
     assert answer.status_code == 503 and "were stopped" in answer.get_json()["detail"]
+    close(app)
+
+
+def test_another_network_of_the_same_division_is_not_explained_by_the_torch_model(
+    tmp_path: Path, torch_model: Path
+) -> None:
+    other = Inspector(TinyEngine(replace(METADATA, backbone="efficientnet-b0")))  # of another head
+    app = create_app(settings_in(tmp_path, model=torch_model.with_suffix(".onnx"), threads=1), other)
+    client = app.test_client()
+    answer = client.get(f"/api/v1/inspections/{inspected(client, cracked())}/explanations/MT_Crack/grad-cam")
+    assert answer.status_code == 503, answer.text
+    assert "another training run than the model in use" in answer.get_json()["detail"]
     close(app)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flawsight.imaging import read_image
-from flawsight.inspection.engines import load_engine
+from flawsight.inspection.engines import load_engine, network_of
 from flawsight.inspection.inspector import Inspector
 from flawsight.learning.card import model_card
 from flawsight.preprocessing import prepare
@@ -44,6 +44,10 @@ def test_onnx_and_torch_answer_alike_on_every_sample(inspector: Inspector) -> No
         batch = prepare(read_image(path), inspector.metadata.preprocessing)[0][None]
         ours, theirs = inspector.engine.run(batch)[0], torch_engine.run(batch)[0]
         np.testing.assert_allclose(ours, theirs, atol=1e-4 * max(1.0, float(np.abs(theirs).max())))
+
+
+def test_the_torch_file_is_known_as_the_network_of_the_onnx_file(inspector: Inspector) -> None:
+    assert network_of(load_engine(TORCH)) == network_of(inspector.engine)
 
 
 def test_model_knows_every_class_of_the_taxonomy(inspector: Inspector) -> None:

@@ -10,7 +10,7 @@ import click
 from flawsight.atomic import write_bytes
 from flawsight.errors import ModelError
 from flawsight.imaging import encode_png, read_image
-from flawsight.inspection.engines import load_engine
+from flawsight.inspection.engines import load_engine, network_of
 from flawsight.inspection.explain import GRAD_CAM_METHODS
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.pictures import blend_heat, encode_layer
@@ -43,7 +43,8 @@ def explain(
     """Say why: heat maps of IMAGE for one class by Grad-CAM, Grad-CAM++, LayerCAM, Eigen-CAM, Score-CAM.
 
     Each map is written as NAME-CLASS-METHOD.png and gives one JSON object on a line of its own, with the
-    milliseconds it took. The class need not be the answer: ask why it is not a crack.
+    milliseconds it took. The class need not be the answer: ask why it is not a crack. "network" is the same
+    for all files of one network, .pth or .onnx.
     """
     settings = load_settings(model=model)
     pixels = read_image(image, max_bytes=int(settings.max_upload_mb * 2**20), max_pixels=settings.max_pixels)
@@ -60,7 +61,7 @@ def explain(
             name=class_id,
             classes=", ".join(classes),
         )
-    wanted = methods or tuple(GRAD_CAM_METHODS)
+    wanted, network = methods or tuple(GRAD_CAM_METHODS), network_of(engine)
     for heatmap, took_ms in second_explanations(engine, pixels, class_id, wanted):
         path = out / f"{image.stem}-{class_id}-{heatmap.method}.png"
         write_bytes(path, encode_layer(heatmap) if layers else encode_png(blend_heat(pixels, heatmap)))
@@ -68,6 +69,6 @@ def explain(
             **heatmap.to_dict(),
             "took_ms": round(took_ms, 1),
             "file": str(path),
-            "manifest_sha256": engine.metadata.manifest_sha256,
+            "network": network,
         }
         click.echo(json.dumps(line))

@@ -225,6 +225,17 @@ def load_engine(path: str | Path, threads: int = 0) -> Engine:
     raise ModelError("%(path)s is not a model file: its name must end in .onnx, .xml or .pth.", path=path)
 
 
+def network_of(engine: Engine) -> str:
+    """What the files of one network share, in every form and precision, and no other network has.
+
+    SHA-256 of the head's numbers, which each file keeps to the last bit, and of when and on what the network
+    was made: one that was pruned, for instance, has the head of the one it was made from.
+    """
+    made = engine.metadata
+    said = (engine.head.to_text(), made.backbone, made.version, made.created, made.manifest_sha256)
+    return sha256("\n".join(said).encode())
+
+
 def cores() -> int:
     """Processor cores that this process may use: so many inspections are worth running side by side."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -25,6 +25,7 @@ from flawsight.errors import ModelError, NotFound
 from flawsight.i18n import gettext as _
 from flawsight.i18n import language, percent
 from flawsight.imaging import decode, sha256
+from flawsight.inspection.engines import network_of
 from flawsight.inspection.explain import CLASS_MAP, GRAD_CAM_METHODS, TITLES
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.pictures import encode_layer
@@ -216,7 +217,8 @@ def _in_child(
             log.error("%s", error.stderr.decode(errors="replace"))
             raise ModelError("The other methods failed. The server's log holds the reason.") from None
         lines = [json.loads(line) for line in output.splitlines(keepends=True) if line.endswith(b"\n")]
-        if any(line["manifest_sha256"] != inspector.metadata.manifest_sha256 for line in lines):
+        network = network_of(inspector.engine)
+        if any(line["network"] != network for line in lines):
             raise ModelError(
                 "%(name)s is of another training run than the model in use. Export the model again.",
                 name=model.name,
