@@ -18,6 +18,8 @@ from flawsight.imaging import encode_png
 from flawsight.inspection.engines import HEAD_KEY, load_engine
 from flawsight.inspection.inspector import Inspector
 from flawsight.inspection.tiny import BLURS, HEAD, METADATA, STRIDE, TinyEngine
+from flawsight.learning.backbones import build
+from flawsight.learning.export import save_torch
 from flawsight.learning.parity import box_iou, compare
 from flawsight.learning.precision import fine_nodes, head_nodes, label
 from flawsight.metadata import ONNX_KEY, ModelMetadata
@@ -105,6 +107,16 @@ def test_a_head_that_does_not_explain_the_answer_is_refused(model: Path, tmp_pat
     label(wrong, META, type(HEAD)(HEAD.weight[::-1].copy(), HEAD.bias).to_text())
     result = run(wrong, "--precision", "fp16", "--out", tmp_path / "half.onnx")
     assert result.exit_code == 1 and "not what its explanation adds up to" in result.output
+
+
+def test_a_network_whose_head_is_not_its_backbone_s_own_is_exported(tmp_path: Path) -> None:
+    source = tmp_path / "linear.pth"
+    save_torch(
+        build("compact", len(KINDS), STRIDE, "linear").eval(), replace(META, backbone="compact"), source
+    )
+    result = run(source)
+    assert result.exit_code == 0, result.output
+    assert load_engine(tmp_path / "linear.onnx").head.hidden is None
 
 
 def test_openvino_gives_the_same_answers(model: Path, parts: Path, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 import onnx
-import torch
 from rich.console import Console
 from rich.progress import track
 
@@ -19,7 +18,7 @@ from flawsight.cli.division import divide_again, preset_option
 from flawsight.data.samples import Sample
 from flawsight.errors import ModelError
 from flawsight.inspection.engines import Engine, load_engine
-from flawsight.learning.backbones import build
+from flawsight.inspection.torch_engine import TorchEngine
 from flawsight.learning.export import save_onnx
 from flawsight.learning.parity import Parity, compare
 from flawsight.learning.precision import calibration_samples, half, label, quantise, save_openvino
@@ -77,6 +76,8 @@ def export(
 
 
 def _check(model: Path, target: Path, precision: str, data: Sequence[Path]) -> None:
+    if model.suffix.lower() == ".xml":
+        raise ModelError(f"{model} is of OpenVINO; name the .pth or .onnx file that it was made from.")
     if target.suffix.lower() not in (".onnx", ".xml"):
         raise ModelError(f"--out {target} must end in .onnx, or in .xml for OpenVINO.")
     if model.suffix.lower() == ".onnx" and target.suffix.lower() == ".onnx" and precision == "fp32":
@@ -96,14 +97,10 @@ def _division(
 def _graph(model: Path, reference: Engine, folder: Path, precision: str, train: list[Sample]) -> Path:
     """An ONNX file of that precision, as yet without certificate."""
     plain, graph = folder / "plain.onnx", folder / "graph.onnx"
-    if model.suffix.lower() == ".onnx":
-        shutil.copyfile(model, plain)
+    if isinstance(reference, TorchEngine):
+        save_onnx(reference.network, reference.metadata, plain)
     else:
-        content = torch.load(model, map_location="cpu", weights_only=True)
-        meta = reference.metadata
-        net = build(meta.backbone, len(meta.classes), meta.stride)
-        net.load_state_dict(content["state_dict"])
-        save_onnx(net.eval(), meta, plain)
+        shutil.copyfile(model, plain)
     if precision == "fp32":
         return plain
     if precision == "fp16":
