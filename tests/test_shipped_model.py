@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from flawsight.cli.benchmark import figures_of
 from flawsight.imaging import read_image
 from flawsight.inspection.engines import load_engine, network_of
 from flawsight.inspection.inspector import Inspector
@@ -82,3 +85,27 @@ def test_results_describe_this_very_model(inspector: Inspector, results: dict[st
 
 def test_model_card_says_what_was_measured(results: dict[str, object]) -> None:
     assert (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8") == model_card(results)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        ("overall", "accuracy", "value"),
+        ("datasets", "DeepPCB", "localisation", "px_ap", "value"),
+        ("classes", "MT_Crack", "recall"),
+        ("boards", "recalls", "PCB_open"),
+        ("templates", "boards", "map"),
+        ("templates", "regions", "accuracy", "value"),
+        ("unknown", "kinds", "drawn text", "foreign_caught"),
+    ],
+)
+def test_the_benchmark_compares_whatever_the_card_prints(
+    results: dict[str, Any], at: tuple[str, ...]
+) -> None:
+    other = deepcopy(results["test"])
+    part = other
+    for key in at[:-1]:
+        part = part[key]
+    part[at[-1]] += 0.5
+    published, measured = dict(figures_of(results["test"])), dict(figures_of(other))
+    assert sum(measured[name] != value for name, value in published.items()) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,6 +30,7 @@ from flawsight.metadata import ModelMetadata
 from flawsight.settings import PROJECT_ROOT, load_settings
 
 TOLERANCE = 0.005  # other processors round otherwise
+CARD_PARTS = ("overall", "datasets", "classes", "boards", "templates", "unknown")  # of the results
 _folder = click.Path(path_type=Path, file_okay=False)
 _file = click.Path(path_type=Path, dir_okay=False, exists=True)
 
@@ -57,8 +58,8 @@ def accuracy(data: tuple[Path, ...], model: Path | None, results: Path) -> None:
     for name in ("figure", "published", "measured", "difference"):
         table.add_column(name, justify="left" if name == "figure" else "right")
     apart = 0
-    new = dict(_numbers(measured))
-    for name, old in _numbers(published):
+    new = dict(figures_of(measured))
+    for name, old in figures_of(published):
         difference = abs(new[name] - old) if name in new else float("inf")
         apart += difference > TOLERANCE
         table.add_row(name, f"{old:.4f}", f"{new.get(name, float('nan')):.4f}", f"{difference:.4f}")
@@ -129,14 +130,17 @@ def _validation(data: tuple[Path, ...], model: Path | None) -> tuple[list[Readin
     return read_samples(engine, samples), engine.metadata
 
 
-def _numbers(measured: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """(name, value) of every figure that the model card prints."""
-    for name, found in {"overall": measured["overall"], **measured["datasets"]}.items():
-        for key, value in {**found, **found["localisation"]}.items():
-            number = value.get("value") if isinstance(value, dict) else value
-            if isinstance(number, (int, float)):
-                yield f"{name}: {key}", float(number)
-    for part in ("boards", "unknown"):
-        for key, value in measured[part].items():
-            if isinstance(value, (int, float)):
-                yield f"{part}: {key}", float(value)
+def figures_of(measured: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """(name, value) of every figure that the model card prints; their intervals follow from the answers."""
+    for part in CARD_PARTS:
+        yield from _numbers_in(measured.get(part) or {}, part)
+
+
+def _numbers_in(found: Mapping[str, Any], name: str) -> Iterator[tuple[str, float]]:
+    """Nested names joined; of a figure with its interval and counts, the value alone."""
+    for key, value in found.items():
+        number = value.get("value", value) if isinstance(value, dict) else value
+        if isinstance(number, dict):
+            yield from _numbers_in(number, f"{name}: {key}")
+        elif isinstance(number, (int, float)):
+            yield f"{name}: {key}", float(number)
