@@ -24,6 +24,7 @@ from product_models import draw
 
 from flawsight.cli import main
 from flawsight.cli.division import divide_again
+from flawsight.cli.evaluate import foreign_pictures
 from flawsight.errors import DataError, FlawsightError
 from flawsight.inspection.engines import load_engine
 from flawsight.learning import scales
@@ -309,6 +310,17 @@ def test_a_card_is_written_of_the_unified_model_alone(tmp_path: Path, content: s
     results.write_text(content)
     done = CliRunner().invoke(main, ["card", f"--results={results}", f"--out={out}"])
     assert done.exit_code == 1 and done.stderr.startswith("Error: ") and not out.exists()
+
+
+def test_folders_of_foreign_pictures_that_share_a_name_are_measured_each(tmp_path: Path) -> None:
+    numbers = {"line1/photos": 1, "line2/photos": 2, "hands": 3}
+    for name, number in numbers.items():
+        (tmp_path / name).mkdir(parents=True)
+        for at in range(number):
+            Image.effect_noise((64, 64), 90).save(tmp_path / name / f"{at}.png")
+    found = foreign_pictures([tmp_path / name for name in numbers])
+    one, two = (str(tmp_path / name) for name in list(numbers)[:2])
+    assert {name: len(list(pictures)) for name, pictures in found.items()} == {one: 1, two: 2, "hands": 3}
 
 
 # The other two commands, on the model just made

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def evaluate(
     inspector = Inspector(load_engine(model or load_settings().model))
     meta = inspector.metadata
     manifest = divide_again(data, meta, seed, skip_unreadable, preset)
-    others = {folder.name: _pictures(folder) for folder in foreign}
+    others = foreign_pictures(foreign)
     same = manifest.sha256 == meta.manifest_sha256
     samples = manifest.split(split)
     answers = inspect_samples(inspector, track(samples, "Measuring", console=_console))
@@ -129,6 +130,15 @@ def evaluate(
         costs = Costs(escape_cost, overkill_cost, prevalence=prevalence)
         charts.draw_decisions(measured["curves"], meta.decision, costs, chart_folder)
         charts.draw_mistakes(inspector, real_answers(answers), chart_folder / "worst_mistakes.png")
+
+
+def foreign_pictures(folders: Sequence[Path]) -> dict[str, Iterator[NDArray[np.uint8]]]:
+    """The pictures of each folder by its name; where several have one name, by their paths."""
+    often = Counter(folder.name for folder in folders)
+    return {
+        folder.name if folder.name and often[folder.name] == 1 else str(folder): _pictures(folder)
+        for folder in folders
+    }
 
 
 def _pictures(folder: Path) -> Iterator[NDArray[np.uint8]]:
