@@ -132,6 +132,15 @@ def test_output_names_are_short_and_unique() -> None:
     assert len({name.casefold() for name in output_names(awkward)}) == 4
 
 
+def test_a_json_file_that_cannot_be_written_is_said(
+    part_files: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    result = run(part_files, "--json", tmp_path / "file" / "lines.json", "--model", tiny_model)
+    assert result.exit_code == 1 and result.stdout == ""
+    assert result.stderr.startswith("Error: ") and "lines.json cannot be written" in result.stderr
+
+
 def test_failed_run_leaves_an_earlier_json_file_alone(part_files: Path, tmp_path: Path) -> None:
     earlier = tmp_path / "lines.jsonl"
     earlier.write_text("earlier")

@@ -304,7 +304,10 @@ def test_a_model_of_a_preset_is_measured_on_the_division_of_its_training(tmp_pat
         divide_again((data,), metadata)
 
 
-@pytest.mark.parametrize("content", ["# no results", '{"config": {"preset": "casting"}}'])
+@pytest.mark.parametrize(
+    "content",
+    ["# no results", '{"config": {"preset": "casting"}}', '{"config": {"preset": "unified"}}'],
+)
 def test_a_card_is_written_of_the_unified_model_alone(tmp_path: Path, content: str) -> None:
     results, out = tmp_path / "results_casting.json", tmp_path / "card.md"
     results.write_text(content)

@@ -34,12 +34,15 @@ def card(results: Path, out: Path) -> None:
     try:
         found = json.loads(results.read_text(encoding="utf-8"))
         preset = found["config"]["preset"]
-    except (ValueError, TypeError, KeyError):
-        raise FlawsightError(f"{results} holds no results of a training. Name a results_*.json.") from None
+        text = model_card(found) if preset == DEFAULT else ""
+    except (ValueError, TypeError, AttributeError, LookupError):
+        raise FlawsightError(
+            f"{results} holds no results of a training, or not all of them. Name a results_*.json."
+        ) from None
     if preset != DEFAULT:
         raise FlawsightError(
             f"The card tells of the data and limits of the {DEFAULT} model; {results.name} is of {preset}. "
             "Write one for it by hand: `python -m flawsight show` prints its figures."
         )
-    write_text(out, model_card(found))
+    write_text(out, text)
     click.echo(f"Wrote {out.name}.")

@@ -282,8 +282,13 @@ def _output(json_file: Path | None) -> Iterator[TextIO]:
     if json_file is None:
         yield sys.stdout
         return
-    with replacing(json_file) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        yield stream
+    try:
+        with replacing(json_file) as temporary, temporary.open("w", encoding="utf-8") as stream:
+            yield stream
+    except OSError as error:
+        raise FlawsightError(
+            f"{json_file} cannot be written ({error.strerror}). Name a file where you may write."
+        ) from error
 
 
 def _progress(
