@@ -149,6 +149,16 @@ def test_every_change_asks_why(client: FlaskClient) -> None:
     )
 
 
+@pytest.mark.parametrize("why", [None, 5, ["a trial"]])
+def test_a_reason_that_is_no_text_is_refused_and_not_written_down(client: FlaskClient, why: object) -> None:
+    limits = {"accept_below": 0.1, "reject_from": "0.8"}
+    for address, fields in (("lenient/changes", {"do": "thresholds", **limits}), ("roll-back", {})):
+        said = problem(client.post(f"/api/v1/models/{address}", json={**fields, "why": why}))
+        assert "Each of these is a text: " in said and "why" in said
+    assert (client.get("/api/v1/models/changes").json or {})["changes"] == []
+    assert change(client, "thresholds", **limits).status_code == 200
+
+
 def test_an_operator_may_look_at_models_and_change_nothing(home: Path) -> None:
     app = create_app(settings_in(home, token="t" * 20))
     try:

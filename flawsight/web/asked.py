@@ -71,6 +71,18 @@ def known_only(args: Mapping[str, Any], *names: str) -> None:
         )
 
 
+def texts_of(values: Mapping[str, Any], *names: str, wrong: type[FlawsightError] = BadBody) -> dict[str, str]:
+    """What a program sent under ``names``; empty where it said nothing.
+
+    Raises:
+        wrong: one is no text.
+    """
+    texts = {name: values.get(name, "") for name in names}
+    if any(not isinstance(text, str) for text in texts.values()):
+        raise wrong(marked("Each of these is a text: %(names)s."), names=", ".join(names))
+    return texts
+
+
 def one_of(
     args: Mapping[str, str], name: str, allowed: tuple[str, ...], wrong: type[FlawsightError] = BadFilter
 ) -> str:

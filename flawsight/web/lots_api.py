@@ -11,7 +11,7 @@ from flawsight.records.lot import BadLot, Lot
 from flawsight.records.lots import Lots
 from flawsight.records.pchart import p_chart
 from flawsight.web import lots as pages
-from flawsight.web.asked import json_object, known_only
+from flawsight.web.asked import json_object, known_only, texts_of
 from flawsight.web.auth import requires
 from flawsight.web.history_address import PLACES
 from flawsight.web.lot_view import lot_json
@@ -69,7 +69,8 @@ def show(lot_id: int) -> Response:
 @requires("inspector")
 def close(lot_id: int) -> Response:
     """Close a lot: ``decision`` accept, reject or withdraw, with a ``rationale`` where the plans differ."""
-    values = _texts("decision", "rationale", "by")
+    names = ("decision", "rationale", "by")
+    values = texts_of(json_object(*names), *names, wrong=BadLot)
     lots = Lots(service().store)
     lot = lots.close(lot_id, values["decision"], pages.signed(values), pages.written(values["rationale"]))
     return _answer(lot, lots.assess(lot))
@@ -141,11 +142,3 @@ def _links(lot: Lot) -> dict[str, str]:
         "ncr": url_for(".ncr", lot_id=lot.id),
         "csv": url_for(".as_csv", lot_id=lot.id),
     }
-
-
-def _texts(*names: str) -> dict[str, str]:
-    values = json_object(*names)
-    texts = {name: values.get(name, "") for name in names}
-    if any(not isinstance(text, str) for text in texts.values()):
-        raise BadLot("Each of these is a text: %(names)s.", names=", ".join(names))
-    return texts

@@ -13,7 +13,7 @@ from flawsight.inspection.studies import find_study, studies
 from flawsight.records.models import Change, Setup
 from flawsight.web import model_view as words
 from flawsight.web import models as pages
-from flawsight.web.asked import json_object
+from flawsight.web.asked import json_object, texts_of
 from flawsight.web.auth import requires
 from flawsight.web.security import csrf
 from flawsight.web.service import service
@@ -72,9 +72,10 @@ def change(key: str) -> Response:
 
     ``do`` is one of switch, add, take_off, shadow, end_shadow, thresholds, reset, remove.
     """
-    said = {name: str(value) for name, value in json_object().items()}
-    do, why = said.get("do", ""), said.get("why", "")
-    pages.apply_change(do, key, why, said.get("accept_below", ""), said.get("reject_from", ""))
+    sent = json_object()
+    limits = (str(sent.get(name, "")) for name in ("accept_below", "reject_from"))  # numbers, or texts of one
+    said = texts_of(sent, "do", "why")
+    pages.apply_change(said["do"], key, said["why"], *limits)
     return listed()
 
 
@@ -84,7 +85,7 @@ def roll_back() -> Response:
     """Go back to the models that answered before: ``{"why"}``."""
     fleet = service().fleet
     keys = [model.key for model in fleet.library.models()]
-    fleet.models.roll_back(keys, fleet.default, pages.who(), str(json_object().get("why", "")))
+    fleet.models.roll_back(keys, fleet.default, pages.who(), texts_of(json_object(), "why")["why"])
     return listed()
 
 
