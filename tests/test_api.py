@@ -225,6 +225,7 @@ def test_an_unknown_address_and_a_wrong_method_answer_in_json(client: FlaskClien
         {"Sec_Fetch_Site": "same-site"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Origin": "http://localhost:1"},
     ],
 )

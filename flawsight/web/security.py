@@ -91,9 +91,7 @@ def _refuse_other_sites() -> None:
     if request.method in SAFE_METHODS:
         return
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    foreign = (
-        site not in ("same-origin", "none") if site else origin and urlsplit(origin).netloc != request.host
-    )
+    foreign = site not in ("same-origin", "none") if site else origin and _netloc(origin) != request.host
     if foreign:
         abort(403, _("This request came from another site, so nothing was done."))
 
@@ -106,6 +104,14 @@ def _add_headers(response: Response) -> Response:
             "Cache-Control", "no-store" if response.status_code >= 400 else "no-cache"
         )
     return response
+
+
+def _netloc(origin: str) -> str:
+    """``http://localhost:5000`` as ``localhost:5000``; empty if it makes no sense."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _hostname(host: str) -> str:
