@@ -7,6 +7,7 @@ import csv
 import html
 import io
 import re
+import secrets
 from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
@@ -22,8 +23,25 @@ from werkzeug.test import TestResponse
 
 from flawsight.records.record import CONTEXT
 from flawsight.settings import PROJECT_ROOT
+from flawsight.web.security import _kept_secret
 
 PART = encoded(cracked())
+
+
+def test_workers_that_start_together_on_a_new_folder_sign_with_one_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = []
+
+    def overtaken(length: int) -> str:
+        monkeypatch.undo()
+        keys.append(_kept_secret(tmp_path))  # the other worker looked at the same moment, and is faster
+        return "0" * 2 * length
+
+    monkeypatch.setattr(secrets, "token_hex", overtaken)
+    keys.append(_kept_secret(tmp_path))
+    assert keys[0] == keys[1] == _kept_secret(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
 
 
 # --- headers, by the rules of a known scanner ---------------------------------------------------------

@@ -130,17 +130,29 @@ def _is_loopback(host: str) -> bool:
 
 
 def _kept_secret(instance: Path) -> str:
-    """The key in ``instance``, made once, so that open pages survive a restart."""
+    """The key in ``instance``, made once, so that open pages survive a restart and workers agree."""
     path = instance / "secret_key"
     try:
         if not path.is_file():
             handle, temporary = tempfile.mkstemp(dir=instance)  # readable by its owner only
             with os.fdopen(handle, "w") as file:
                 file.write(secrets.token_hex(32))
-            Path(temporary).replace(path)  # whole or not at all
+            _put(Path(temporary), path)
         return path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise RecordError(
             f"The key file {path} cannot be used ({error.strerror}). "
             "Give this user access to the instance folder, or set FLAWSIGHT_INSTANCE."
         ) from error
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """The file as ``path``, whole or not at all, unless another worker was faster: its key then counts."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a disk that knows no links
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
