@@ -164,6 +164,16 @@ def test_the_beginning_of_a_number_finds_more_than_a_million_of_a_year(store: St
         assert numbers(store, Filter(text=beginning)) == found[::-1]
 
 
+def test_what_is_written_like_a_number_and_is_none_is_looked_for_everywhere(store: Store) -> None:
+    named = file(store, name="INSP-0001.png")
+    marked = file(store, serial="insp-77", lot="INSP-L1")
+    assert numbers(store, Filter(text="INSP-0001")) == [named]
+    assert numbers(store, Filter(text="insp-0001.PNG")) == [named]
+    for beginning in ("INSP-7", "insp-l"):
+        assert numbers(store, Filter(text=beginning)) == [marked]
+    assert numbers(store, Filter(text=f"{named}.png")) == []
+
+
 def test_digits_find_the_running_number_of_every_year(store: Store) -> None:
     first, second = file(store), file(store, serial="1000")
     with store.transaction("write", write=True) as session:

@@ -63,7 +63,7 @@ class Filter:
 
     Attributes:
         text: what the number, part number, lot, serial number or file name begins with; digits alone are
-            also the running number of any year.
+            also the running number of any year. What numbers begin with is looked for among them alone.
         since, until: filed at or after, filed before; aware.
         class_id: of the model: ``main_class`` or ``other_class``.
         verdict: of the model.
@@ -361,7 +361,7 @@ def _walked(names: Container[str], order: Order) -> tuple[str, ...]:
 
 
 def _span(session: Session, text: str) -> tuple[int, int] | None:
-    """The first and last moment of the inspections whose number begins with ``text``.
+    """The first and last moment of the inspections whose number begins with ``text``; ``None`` without any.
 
     Numbers mostly follow time, so that a beginning of a number is also a stretch of time.
     """
@@ -371,7 +371,7 @@ def _span(session: Session, text: str) -> tuple[int, int] | None:
     # Not those of the first and last number: the clock may have been set back, and 1000000 is before 999999.
     both = select(func.min(CatalogueRow.at), func.max(CatalogueRow.at))
     first, last = session.execute(both.where(column >= text, column < text + _LAST_SIGN)).one()
-    return first or 0, last or 0
+    return (first, last) if first else None
 
 
 def _running(session: Session, text: str) -> list[str]:
