@@ -553,6 +553,28 @@ def test_confirmed_answers_come_along_when_asked_for(store: Store, reviews: Revi
     assert {sample.class_id for sample in find_samples([out])} == {"MT_Crack", "MT_Fray", "MT_Free"}
 
 
+def test_an_image_whose_answer_has_changed_lies_in_one_folder_when_corrections_are_written_again(
+    store: Store, reviews: Reviews, tmp_path: Path
+) -> None:
+    kept = answered(store, reviews)
+    out, outside = tmp_path / "corrections", tmp_path / "INSP-2026-000001.png"
+    arguments = ["data", "corrections", str(out), "--instance", str(store.instance)]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    foreign = [outside, out / "MT_Free" / "mine.png", out / "INSP-2026-000001.png"]
+    for path in foreign:
+        path.write_bytes(b"not ours")
+    boxes = json.loads((out / "boxes.json").read_text())
+    names = (f"../{outside.name}", str(outside), "MT_Free/mine.png", "INSP-2026-000001.png")
+    (out / "boxes.json").write_text(json.dumps(boxes | {name: [] for name in names}))
+    reviews.add(kept["defect"].id, Answer("B", "reject", "MT_Crack"))
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    left = {str(path.relative_to(out)) for path in out.rglob("*.[jp][pn]g")} - {"INSP-2026-000001.png"}
+    assert left == {
+        f"MT_Crack/{kept['defect'].number}.jpg", f"MT_Free/{kept['good'].number}.png", "MT_Free/mine.png"
+    }  # fmt: skip
+    assert not (out / "MT_Fray").exists() and all(path.read_bytes() == b"not ours" for path in foreign)
+
+
 def test_the_zip_holds_the_same(client: FlaskClient, store: Store, reviews: Reviews) -> None:
     kept = answered(store, reviews)
     for address in ("/review/corrections.zip", "/api/v1/reviews/corrections.zip"):

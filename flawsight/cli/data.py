@@ -114,7 +114,8 @@ def draw_samples(out: Path, seed: int) -> None:
 def export_corrections(out: Path, instance: Path | None, confirmed: bool) -> None:
     """Write the pictures that people corrected into OUT: one folder per class, with the boxes.
 
-    OUT can then be trained on: `python training.py --data OUT`, beside the folders trained on before.
+    OUT can then be trained on: `python training.py --data OUT`, beside the folders trained on before. What
+    the command wrote into OUT earlier is replaced.
     """
     from flawsight.records import Store
     from flawsight.records.corrections import write_folder

@@ -9,6 +9,7 @@ corrections/
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -31,10 +32,15 @@ _SUFFIXES = {
     b"MM\x00*": ".tif",
     b"RIFF": ".webp",
 }
+# A class and a number, and so nothing outside of the folder.
+_OURS = re.compile(r"[\w -]+/INSP-\d{4}-\d{6,}\.[a-z]{3,4}")
 
 
 def write_folder(reviews: Reviews, out: Path, only_corrected: bool = True) -> int:
     """Write the dataset into the folder ``out``; how many images.
+
+    It takes the place of what was written there before: an image whose answer has changed since would
+    otherwise lie in the folders of two classes. Where there is nothing to write, all is left as it is.
 
     Raises:
         RecordError: an image of the history is gone.
@@ -45,8 +51,21 @@ def write_folder(reviews: Reviews, out: Path, only_corrected: bool = True) -> in
         write_bytes(out / name, content)
         boxes[name] = [box.to_dict() for box in review.boxes]
     if boxes:
+        for name in _written_before(out) - boxes.keys():
+            (out / name).unlink(missing_ok=True)
+            with suppress(OSError):  # others lie in it
+                (out / name).parent.rmdir()
         write_text(out / BOXES, _text(boxes))
     return len(boxes)
+
+
+def _written_before(out: Path) -> set[str]:
+    """The images that the boxes in ``out`` name, as far as they are called as we call them."""
+    try:
+        named = json.loads((out / BOXES).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return set()
+    return {name for name in named if _OURS.fullmatch(name)} if isinstance(named, dict) else set()
 
 
 def write_zip(reviews: Reviews, out: IO[bytes], only_corrected: bool = True) -> int:
