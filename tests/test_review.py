@@ -6,9 +6,10 @@ import gc
 import json
 import re
 import zipfile
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from flawsight.imaging import read_image
 from flawsight.inspection.result import Box
 from flawsight.records import Record, Store
 from flawsight.records.agreement import agreement
+from flawsight.records.retention import Retention, Rule
 from flawsight.records.reviews import Answer, BadReview, Review, ReviewBox, Reviews
 from flawsight.records.search import Filter, History
 from flawsight.reporting.report import build_report
@@ -585,6 +587,29 @@ def test_the_zip_holds_the_same(client: FlaskClient, store: Store, reviews: Revi
                 f"corrections/MT_Free/{kept['good'].number}.png",
                 "corrections/boxes.json",
             ]
+
+
+def test_what_a_retention_rule_removes_meanwhile_is_left_out_and_not_answered(
+    store: Store, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered(store, reviews)
+
+    class Overtaken(Reviews):
+        """A rule removes all inspections between two looks at the database."""
+
+        def latest(self, inspection_ids: Sequence[str]) -> dict[str, Review]:
+            remove_all(self.store)
+            return super().latest(inspection_ids)
+
+    assert list(Overtaken(store).walk()) == []
+    fresh = file(store)
+    monkeypatch.setattr("flawsight.records.reviews.check", lambda answer, record: remove_all(store))
+    with pytest.raises(NotFound, match="no such inspection"):
+        reviews.add(fresh.id, FOUND)
+
+
+def remove_all(store: Store) -> None:
+    Retention(store).apply(Rule(0, only_accepted=False), "A. Kern", datetime.now(UTC) + timedelta(days=1))
 
 
 def test_an_image_that_was_lost_is_named_where_corrections_are_saved(

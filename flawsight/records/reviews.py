@@ -15,7 +15,7 @@ from flawsight.i18n import marked
 from flawsight.records import links
 from flawsight.records.record import Record
 from flawsight.records.search import Entry, Key, Page, entry_of
-from flawsight.records.store import Store
+from flawsight.records.store import Store, no_inspection
 from flawsight.records.tables import CatalogueRow, InspectionRow, ReviewRow
 from flawsight.taxonomy import describe
 
@@ -161,6 +161,9 @@ class Reviews:
             rationale=answer.rationale,
         )
         with self.store.transaction("write", write=True) as session:
+            # A retention rule may have removed it since it was read.
+            if session.scalar(select(InspectionRow.id).where(InspectionRow.id == inspection_id)) is None:
+                raise no_inspection()
             if seen is not None:
                 _refuse_if_overtaken(session, inspection_id, seen)
             session.add(row)
@@ -261,8 +264,9 @@ class Reviews:
                 records = {row.id: self.store.record(row) for row in filed}
             if not rows:
                 return
-            latest = self.latest([row.id for row in rows])
-            yield from ((records[row.id], latest[row.id]) for row in rows if row.id in records)
+            latest = self.latest([row.id for row in rows])  # fewer, where a rule removed some meanwhile
+            there = [row.id for row in rows if row.id in records and row.id in latest]
+            yield from ((records[one], latest[one]) for one in there)
             at = rows[-1].at
 
 

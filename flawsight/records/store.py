@@ -150,9 +150,7 @@ class Store:
             with self._errors("read"), self._session() as session:
                 row = session.get(InspectionRow, record_id)
         if row is None:
-            raise NotFound(
-                "There is no such inspection. Look for it in the history, or inspect the part again."
-            )
+            raise no_inspection()
         return self.record(row)
 
     def recent(self, limit: int = 20) -> list[Record]:
@@ -319,6 +317,11 @@ class Store:
         except (OSError, SQLAlchemyError) as error:
             log.debug("Could not %s %s", doing, self.instance, exc_info=True)
             raise _explained(error, doing, self.instance, self.database) from error
+
+
+def no_inspection() -> NotFound:
+    """That an inspection is not there, or no longer."""
+    return NotFound("There is no such inspection. Look for it in the history, or inspect the part again.")
 
 
 class _WritersLock:
