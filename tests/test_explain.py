@@ -252,6 +252,17 @@ def test_the_truth_of_a_sample_is_shown_and_of_nothing_else(tmp_path: Path) -> N
     close(app)
 
 
+def test_a_picture_whose_name_is_longer_than_a_file_s_can_be_is_shown(tmp_path: Path) -> None:
+    samples = settings_in(tmp_path).samples
+    (samples / "truth").mkdir()
+    app = tiny_app(tmp_path)
+    client = app.test_client()
+    number = inspected(client, cracked(), "検査" * 60 + ".png")
+    assert "検査" * 60 in client.get(f"/inspections/{number}").text
+    assert client.get(f"/inspections/{number}/layers/truth").status_code == 404
+    close(app)
+
+
 # --- the page -------------------------------------------------------------------------------------------
 
 

@@ -62,11 +62,11 @@ def find_truth(folder: Path, name: str, sha256: str) -> Path | None:
     Args:
         sha256: of the inspected bytes, since any file may bear the name of a sample.
     """
-    mask = folder / TRUTH / f"{Path(name).stem}.png"
-    if mask.is_file():
-        for sample in list_samples(folder):
-            if sample.name == name and imaging.sha256(sample.path.read_bytes()) == sha256:
-                return mask
+    for sample in list_samples(folder):
+        if sample.name == name:  # only now: the name of an upload may be longer than that of any file
+            mask = folder / TRUTH / f"{sample.path.stem}.png"
+            known = mask.is_file() and imaging.sha256(sample.path.read_bytes()) == sha256
+            return mask if known else None
     return None
 
 
