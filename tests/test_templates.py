@@ -36,6 +36,7 @@ from flawsight.metadata import ONNX_KEY
 from flawsight.records import Accounts, Store
 from flawsight.records.part_templates import BadTemplate, LostTemplate, PartTemplates
 from flawsight.records.verify import verify
+from flawsight.reporting.words import template_words
 from flawsight.web import create_app
 from flawsight.web.background import golden_inspect
 
@@ -136,6 +137,17 @@ def test_where_the_template_shows_nothing_the_network_alone_counts(comparing: In
     assert held.method["template"]["fits"] and held.verdict != "accept"
     assert [box for box in held.boxes if box.x1 < 9 < box.x2 and box.y1 < 96 < box.y2]
     assert comparing.inspect(board(VIA), name="part", template=beside).verdict == "accept"
+
+
+def test_of_the_places_that_differ_those_that_are_boxed_are_told_from_the_network_s_own(
+    comparing: Inspector,
+) -> None:
+    beside = Template(board(VIA, at=(24, 0)), "good.png")
+    said = comparing.inspect(board(VIA, (9, 96), FLAW), name="part", template=beside).to_dict()
+    assert len(said["boxes"]) == 2 and said["method"]["template"]["differences"] == 1
+    assert template_words(said) == "good.png (places that differ: 1, boxed: 1)"
+    del said["method"]["template"]["boxed"]  # as filed before
+    assert template_words(said) == "good.png (places that differ: 1, boxed: 1)"
 
 
 @pytest.mark.parametrize("shift", range(3, 8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -190,7 +191,7 @@ class Inspector:
                 "distance": None if distance is None else round(distance, 6),
                 "distance_limit": known.limit if known else None,
                 **({"strange": strange} if strange else {}),
-                **({"template": _said_of(template, beside)} if template and beside else {}),
+                **({"template": _said_of(template, beside, boxes)} if template and beside else {}),
                 **self._product,
             },
             timing_ms=clock.finish(),
@@ -313,8 +314,8 @@ def _not_judged(judgement: Judgement, probabilities: dict[str, float], reason: s
     )
 
 
-def _said_of(template: Template, beside: Reading) -> dict[str, Any]:
-    """What a report must say of the template."""
+def _said_of(template: Template, beside: Reading, boxes: Sequence[Box]) -> dict[str, Any]:
+    """What a report must say of the template; ``boxed`` are the differences among ``boxes``."""
     return {
         "name": template.name,
         "sha256": template.sha256,
@@ -322,6 +323,7 @@ def _said_of(template: Template, beside: Reading) -> dict[str, Any]:
         "unlike": round(beside.comparison.unlike, 6),
         "differences": len(beside.boxes) if beside.comparison.fits else None,
         "doubtful": len(beside.doubtful),
+        "boxed": sum(box in beside.boxes for box in boxes),
     }
 
 

@@ -152,11 +152,12 @@ def template_words(data: Mapping[str, Any]) -> str:
             name=template["name"],
             share=percent(template["unlike"]),
         )
+    places = template["differences"]
     return _(
         "%(name)s (places that differ: %(places)s, boxed: %(boxes)s)",
         name=template["name"],
-        places=template["differences"],
-        boxes=len(data["boxes"]),
+        places=places,
+        boxes=template.get("boxed", min(places, len(data["boxes"]))),  # records of before do not say
     )
 
 
