@@ -497,6 +497,17 @@ def test_the_report_is_filled_from_the_latest_answer(client: FlaskClient, store:
     assert "Ä. Kern" in text and "First" not in text and "Through <b>& through." in text
 
 
+def test_whoever_moves_a_box_alone_does_not_contradict_the_model(client: FlaskClient, store: Store) -> None:
+    record = file(store)
+    moved = [{**CRACK.to_dict(), "x1": 55}]
+    send(client, record, boxes=json.dumps(moved))
+    page = " ".join(client.get(f"/inspections/{record.id}").text.split())
+    text = report_text(client.get(f"/inspections/{record.id}/report.pdf").data)
+    assert "Reviewed: REJECT, Crack (as the model said, boxes corrected)" in text
+    for said in (page, text):
+        assert "as the model said, boxes corrected" in said and "not what the model said" not in said
+
+
 def test_the_longest_answer_fits_the_report() -> None:
     inspection = make_inspection()
     record = Record.unfiled(inspection, b"upload", make_pictures(inspection))

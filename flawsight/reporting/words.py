@@ -138,7 +138,11 @@ def told_words(data: Mapping[str, Any], review: Review) -> str:
     """What the model had to say to it: one that is not certain has said no verdict."""
     if data["verdict"] == "review":
         return _("the model was not certain")
-    return _("as the model said") if review.state == "confirmed" else _("not what the model said")
+    if review.state == "confirmed":
+        return _("as the model said")
+    if (review.verdict, review.class_id) == (data["verdict"], data["predicted_class"]):
+        return _("as the model said, boxes corrected")
+    return _("not what the model said")
 
 
 def template_words(data: Mapping[str, Any]) -> str:
