@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from io import BytesIO, StringIO
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from factories import make_inspection, make_pictures
 from flask import Flask
 from flask.testing import FlaskClient
 from pypdf import PdfReader
+from sqlalchemy import update
 from web_client import close, encoded, post_file, surface, tiny_app, token
 
 from flawsight.i18n import gettext, speaking
@@ -25,7 +27,9 @@ from flawsight.records.lot import DECISIONS, STATES, BadLot, Disposal, Lot, LotF
 from flawsight.records.lots import Lots
 from flawsight.records.retention import Retention, Rule
 from flawsight.records.reviews import Answer, Reviews
+from flawsight.records.tables import ReviewRow
 from flawsight.reporting.lot_report import build_lot_report
+from flawsight.reporting.ncr import build_ncr
 
 LIMITS = {"critical": "none", "major": "2.5", "unknown": "2.5", "minor": "4.0"}  # 5 parts of 90, level I
 FORM = {"number": "L-1", "size": "90", "level": "I", "part_number": "P-7", "by": "Olga", "drawn": "random"}
@@ -436,6 +440,27 @@ def test_the_revision_of_a_lots_reports_counts_what_was_decided_since_its_closin
     lots.dispose(lot.id, Disposal("sort", "Sort the whole lot."), "Ada")
     lots.dispose(lot.id, Disposal("reject", "Back.", "Stock blocked."), "Ada")
     assert footers(lot) == ["revision 3", "revision 3"]
+
+
+def test_an_interim_report_is_dated_by_the_latest_it_contains(lots: Lots) -> None:
+    lot = opened(lots, "Dated", ("MT_Fray", "review"))
+    long_ago = lot.opened.created_at - timedelta(days=3)
+    lot = replace(lot, events=(replace(lot.opened, created_at=long_ago),))
+
+    def dates() -> set[str]:
+        """In the head of both papers and in the description of their files."""
+        found = lots.assess(lot)
+        papers = [build_lot_report(lot, found, [], lots.store.get), build_ncr(lot, found, lots.store.get)]
+        said = {f"{PdfReader(BytesIO(paper)).metadata.creation_date:%F %T}" for paper in papers}  # type: ignore[union-attr]
+        return said | {re.findall(r"(\S+ \S+) UTC", pdf_text(paper))[0] for paper in papers}
+
+    last = lots.assess(lot).parts[-1].looks[-1]
+    assert dates() == {f"{last.created_at:%F %T}"}
+    answer = Reviews(lots.store).add(last.id, Answer("Ada", "reject", "MT_Fray"))
+    with lots.store.transaction("write", write=True) as session:
+        later = answer.created_at + timedelta(minutes=5)
+        session.execute(update(ReviewRow).where(ReviewRow.inspection_id == last.id).values(created_at=later))
+    assert dates() == {f"{later:%F %T}"}
 
 
 def test_the_ncr_fills_in_what_is_known_and_never_a_cause(client: FlaskClient, lots: Lots) -> None:

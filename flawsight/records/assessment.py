@@ -47,6 +47,7 @@ class Look:
         classes: the defects seen; empty unless rejected.
         reviewer: who answered; empty if only the model did.
         disposition: what that person said is to become of the part, or empty.
+        answered_at: when that was; ``None`` if only the model did.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Look:
     classes: tuple[str, ...] = ()
     reviewer: str = ""
     disposition: str = ""
+    answered_at: datetime | None = None
 
     @property
     def is_no_part(self) -> bool:

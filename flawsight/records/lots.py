@@ -492,4 +492,5 @@ def _look(
         classes=tuple(dict.fromkeys(one for one in seen if describe(one).is_defect)),
         reviewer=answer.reviewer if answer else "",
         disposition=answer.disposition if answer else "",
+        answered_at=answer.created_at if answer else None,
     )

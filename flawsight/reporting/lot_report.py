@@ -6,6 +6,7 @@ Page one is enough for the file; then come the parts with their pictures, those 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from reportlab.graphics.shapes import Drawing, Rect, String
@@ -70,8 +71,9 @@ def build_lot_report(
 
     ``judged_with`` is what ``Lots.judged_with`` gives; ``record`` gives the inspection of an id.
     """
+    at = dated(lot, assessment)
     story: list[Flowable] = [
-        header(_("Lot report"), lot.report_number, lot),
+        header(_("Lot report"), lot.report_number, at),
         Spacer(1, 3 * mm), facts(lot), Spacer(1, GAP),
         _verdict(lot, assessment), Spacer(1, GAP),
         heading(_("Sampling plan and result")), Spacer(1, 1 * mm), *_plan(lot, assessment.figures),
@@ -83,14 +85,21 @@ def build_lot_report(
         *_parts(assessment, record),
     ]  # fmt: skip
     title = _("Lot report %(number)s", number=lot.report_number)
-    return print_lot(story, lot, lot.report_number, title, head)
+    return print_lot(story, lot, lot.report_number, title, at, head)
 
 
 # --- what lot report and NCR share ------------------------------------------------------------------
 
 
+def dated(lot: Lot, assessment: Assessment) -> datetime:
+    """The moment a report speaks of: that of the latest event, inspection or answer it contains."""
+    looks = [*assessment.left_out, *(look for part in assessment.parts for look in part.looks)]
+    moments = [lot.events[-1].created_at, *(look.created_at for look in looks)]
+    return max(moments + [look.answered_at for look in looks if look.answered_at])
+
+
 def print_lot(
-    story: Sequence[Flowable], lot: Lot, report: str, title: str, head: Head | None = None
+    story: Sequence[Flowable], lot: Lot, report: str, title: str, at: datetime, head: Head | None = None
 ) -> bytes:
     """``story`` on pages that carry the number ``report``, the hash of the lot's record and the ``head``."""
 
@@ -101,19 +110,18 @@ def print_lot(
         footer(canvas, said, page, pages, hash_lines(lot.sha256, head))
 
     subject = f"{_(STATES[lot.state]).upper()}: {shown(lot.terms.number)}"
-    return print_pages(story, title, subject, lot.events[-1].created_at, foot)
+    return print_pages(story, title, subject, at, foot)
 
 
-def header(title: str, report: str, lot: Lot) -> Table:
+def header(title: str, report: str, at: datetime) -> Table:
     right = ParagraphStyle("right", parent=style.BODY, alignment=TA_RIGHT)
     large = ParagraphStyle("number", parent=style.CLASS_TITLE, alignment=TA_RIGHT)
     left = [
         paragraph(title, style.TITLE),
         paragraph("Flawsight · " + _("visual inspection of a lot"), style.SMALL),
     ]
-    dated = paragraph(moment(lot.events[-1].created_at), right)
     return table(
-        [[left, [paragraph(safe(report), large), dated]]],
+        [[left, [paragraph(safe(report), large), paragraph(moment(at), right)]]],
         [0.6, 0.4],
         [("LINEBELOW", (0, 0), (-1, -1), 1.2, style.INK), ("BOTTOMPADDING", (0, 0), (-1, -1), 5)],
     )

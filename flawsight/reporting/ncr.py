@@ -22,6 +22,7 @@ from flawsight.reporting.layout import Cell, heading, moment, table, written
 from flawsight.reporting.lot_parts import part_pictures, part_table
 from flawsight.reporting.lot_report import (
     GAP,
+    dated,
     disposition,
     drawn_words,
     facts,
@@ -47,10 +48,10 @@ def build_ncr(
     ``record`` gives the inspection of an id, for its picture.
     """
     bad = [part for part in assessment.parts if part.state == "nonconforming"]
-    disposed = lot.disposed
+    disposed, at = lot.disposed, dated(lot, assessment)
     said = disposed.data if disposed else {}
     story: list[Flowable] = [
-        header(_("Non-conformance report"), lot.ncr_number, lot),
+        header(_("Non-conformance report"), lot.ncr_number, at),
         Spacer(1, 3 * mm), facts(lot), Spacer(1, 2 * mm), _quantity(lot, assessment), Spacer(1, GAP),
         heading(_("Requirement violated")), Spacer(1, 1 * mm), *_requirement(lot, assessment), Spacer(1, GAP),
         heading(_("Description")), Spacer(1, 1 * mm), *_description(assessment, bad, record), Spacer(1, GAP),
@@ -63,9 +64,8 @@ def build_ncr(
             *_sign_off(),
         ]),
     ]  # fmt: skip
-    return print_lot(
-        story, lot, lot.ncr_number, _("Non-conformance report %(number)s", number=lot.ncr_number), head
-    )
+    title = _("Non-conformance report %(number)s", number=lot.ncr_number)
+    return print_lot(story, lot, lot.ncr_number, title, at, head)
 
 
 def _quantity(lot: Lot, assessment: Assessment) -> Table:
