@@ -479,6 +479,35 @@ def test_the_ncr_fills_in_what_is_known_and_never_a_cause(client: FlaskClient, l
     assert "Stock blocked." in text and "8D-17" in text
 
 
+def test_a_nonconformance_is_detected_by_who_inspected_or_rejected_its_parts(
+    client: FlaskClient, lots: Lots
+) -> None:
+    def detected_by(lot: Lot) -> str:
+        text = " ".join(pdf_text(client.get(f"/lots/{lot.id}/ncr.pdf").data).split())
+        return text.split("Detected by ")[1].split(" Requirement violated")[0]
+
+    lot = opened(lots, "Detected")
+    for index, (verdict, inspector) in enumerate([
+        ("reject", "Mia"), ("review", "Mia"), ("reject", "Noor"), ("reject", "Pia"), ("accept", "Otto"),
+    ]):  # fmt: skip
+        made = make_inspection(verdict, width=64, height=48, boxes=(), upload=f"found {index}".encode())
+        known = {"lot": "Detected", "serial": f"found {index}", "inspector": inspector}
+        lots.store.add(made, b"upload", make_pictures(made), known)
+    looks = [part.looks[0] for part in lots.assess(lot).parts]
+    reviews = Reviews(lots.store)
+    reviews.add(looks[1].id, Answer("Ada", "reject", "MT_Fray"))  # which the model had left undecided
+    reviews.add(looks[2].id, Answer("Ben", "reject", "MT_Crack"))  # as the model said
+    reviews.add(looks[3].id, Answer("Cem", "accept", "MT_Free"))  # and so nonconforming no longer
+    said = "Ada, Mia, Noor, Ben, with the model; answers of persons count first"
+    assert said in detected_by(lot)
+    lots.close(lot.id, "reject", "Ines", "Cracks.")
+    assert said in detected_by(lots.get(lot.id))
+    assert "The model; nobody was named who inspected these parts" in detected_by(rejected(lots, "Nobody"))
+    good = opened(lots, "Against", ("accept",))
+    lots.close(good.id, "reject", "Ines", "A wrong label.")
+    assert "Ines, with the model" in detected_by(good)
+
+
 def test_a_column_of_serial_numbers_as_rationale_leaves_both_papers_whole(
     client: FlaskClient, lots: Lots
 ) -> None:

@@ -48,6 +48,8 @@ class Look:
         reviewer: who answered; empty if only the model did.
         disposition: what that person said is to become of the part, or empty.
         answered_at: when that was; ``None`` if only the model did.
+        model_verdict: what the model said.
+        inspector: who inspected; empty if nobody was named.
     """
 
     id: str
@@ -64,6 +66,8 @@ class Look:
     reviewer: str = ""
     disposition: str = ""
     answered_at: datetime | None = None
+    model_verdict: str = ""
+    inspector: str = ""
 
     @property
     def is_no_part(self) -> bool:

@@ -493,4 +493,6 @@ def _look(
         reviewer=answer.reviewer if answer else "",
         disposition=answer.disposition if answer else "",
         answered_at=answer.created_at if answer else None,
+        model_verdict=row.verdict,
+        inspector=row.inspector,
     )

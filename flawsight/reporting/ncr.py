@@ -52,7 +52,7 @@ def build_ncr(
     said = disposed.data if disposed else {}
     story: list[Flowable] = [
         header(_("Non-conformance report"), lot.ncr_number, at),
-        Spacer(1, 3 * mm), facts(lot), Spacer(1, 2 * mm), _quantity(lot, assessment), Spacer(1, GAP),
+        Spacer(1, 3 * mm), facts(lot), Spacer(1, 2 * mm), _quantity(lot, assessment, bad), Spacer(1, GAP),
         heading(_("Requirement violated")), Spacer(1, 1 * mm), *_requirement(lot, assessment), Spacer(1, GAP),
         heading(_("Description")), Spacer(1, 1 * mm), *_description(assessment, bad, record), Spacer(1, GAP),
         KeepTogether(_to_write(_("Containment: what was done at once"), said.get("containment", ""))),
@@ -68,9 +68,8 @@ def build_ncr(
     return print_lot(story, lot, lot.ncr_number, title, at, head)
 
 
-def _quantity(lot: Lot, assessment: Assessment) -> Table:
+def _quantity(lot: Lot, assessment: Assessment, bad: list[Part]) -> Table:
     figures = assessment.figures
-    by = safe((lot.closed or lot.opened).by, 40)
     quantity = _(
         "%(bad)s of %(parts)s parts inspected; lot of %(size)s",
         bad=number(figures.nonconforming),
@@ -78,11 +77,26 @@ def _quantity(lot: Lot, assessment: Assessment) -> Table:
         size=number(lot.terms.size),
     )
     known = (
-        (_("Detected by"), _("%(name)s, with the model; answers of persons count first", name=by)),
+        (_("Detected by"), _detected_by(lot, bad)),
         (_("Quantity nonconforming"), quantity),
     )
     cells: list[Cell] = [[paragraph(label, style.LABEL), paragraph(value)] for label, value in known]
-    return table([cells], [0.5, 0.5], [])
+    return table([cells], [0.5, 0.5], [("RIGHTPADDING", (0, 0), (-1, -1), 6)])
+
+
+def _detected_by(lot: Lot, bad: list[Part]) -> str:
+    """Who found the nonconforming parts: those who rejected them against the model or instead of it first.
+
+    Of a lot without such a part, or whose parts were deleted since, only who closed it is known.
+    """
+    found = [look for part in bad for look in part.looks if look.verdict == "reject"]
+    names = [look.reviewer for look in found if look.model_verdict != "reject"]
+    names += [name for look in found for name in (look.inspector, look.reviewer)]
+    if lot.closed and not bad:
+        names = [lot.closed.by]
+    if by := ", ".join(dict.fromkeys(safe(name, 40) for name in names if name)):
+        return _("%(name)s, with the model; answers of persons count first", name=by)
+    return _("The model; nobody was named who inspected these parts")
 
 
 def _requirement(lot: Lot, assessment: Assessment) -> list[Flowable]:
