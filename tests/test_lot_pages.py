@@ -26,7 +26,7 @@ from flawsight.records.assessment import Assessment, Part
 from flawsight.records.lot import DECISIONS, STATES, BadLot, Disposal, Lot, LotFilter, Terms
 from flawsight.records.lots import Lots
 from flawsight.records.retention import Retention, Rule
-from flawsight.records.reviews import Answer, Reviews
+from flawsight.records.reviews import Answer, ReviewBox, Reviews
 from flawsight.records.tables import ReviewRow
 from flawsight.reporting.lot_report import build_lot_report
 from flawsight.reporting.ncr import build_ncr
@@ -506,6 +506,26 @@ def test_a_nonconformance_is_detected_by_who_inspected_or_rejected_its_parts(
     good = opened(lots, "Against", ("accept",))
     lots.close(good.id, "reject", "Ines", "A wrong label.")
     assert "Ines, with the model" in detected_by(good)
+
+
+def test_the_boxes_that_a_person_drew_are_drawn_in_the_ncr_as_well(client: FlaskClient, lots: Lots) -> None:
+    lot = opened(lots, "Drawn", ("review", "MT_Fray"))
+    left = lots.assess(lot).parts[0].looks[0]
+
+    def paper() -> tuple[str, bool]:
+        """What it says, and whether anything is drawn dashed."""
+        pages = PdfReader(BytesIO(client.get(f"/lots/{lot.id}/ncr.pdf").data)).pages
+        drawn = any(b"[3 2] 0 d" in page.get_contents().get_data() for page in pages)  # type: ignore[union-attr]
+        return " ".join(" ".join(page.extract_text() for page in pages).split()), drawn
+
+    text, dashed = paper()
+    assert "Boxes as the model drew them; they show" in text and not dashed
+    places = (ReviewBox(5, 6, 20, 24, "MT_Crack"), ReviewBox(30, 8, 50, 40, "MT_Fray"))
+    Reviews(lots.store).add(left.id, Answer("Ä. <Kern>", "reject", "MT_Crack", places))
+    text, dashed = paper()
+    assert "Dashed, P1–P2: drawn by Ä. <Kern>" in text and dashed
+    assert "Boxes as the model drew them, dashed ones as a person drew them in a review; they show" in text
+    assert re.search(r"\bP1\b.*\bP2\b", text.replace("P1–P2", ""))
 
 
 def test_a_column_of_serial_numbers_as_rationale_leaves_both_papers_whole(

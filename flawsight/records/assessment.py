@@ -19,6 +19,7 @@ from typing import Any
 from flawsight.i18n import marked
 from flawsight.records import sampling
 from flawsight.records.catalogue import folded
+from flawsight.records.reviews import ReviewBox
 from flawsight.records.sampling import Plan
 from flawsight.taxonomy import describe
 
@@ -50,6 +51,7 @@ class Look:
         answered_at: when that was; ``None`` if only the model did.
         model_verdict: what the model said.
         inspector: who inspected; empty if nobody was named.
+        drawn: the boxes that only the person who answered drew.
     """
 
     id: str
@@ -68,6 +70,7 @@ class Look:
     answered_at: datetime | None = None
     model_verdict: str = ""
     inspector: str = ""
+    drawn: tuple[ReviewBox, ...] = ()
 
     @property
     def is_no_part(self) -> bool:

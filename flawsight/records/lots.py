@@ -38,6 +38,7 @@ from flawsight.records.lot import (
 )
 from flawsight.records.membership import open_lot
 from flawsight.records.pchart import Sampled
+from flawsight.records.reviews import ReviewBox
 from flawsight.records.store import Store
 from flawsight.records.tables import (
     CatalogueRow,
@@ -446,7 +447,8 @@ def _kept(closed: Event) -> Figures:
 def _looks(session: Session, lot: Lot) -> list[Look]:
     """Every inspection of the lot in the order of filing, with the answer that counts."""
     answers = _answers(session, lot)
-    boxes = case((CatalogueRow.verdict == "reject", InspectionRow.data["boxes"]))
+    told = or_(CatalogueRow.verdict == "reject", CatalogueRow.review_state != "none")
+    boxes = case((told, InspectionRow.data["boxes"]))  # of good parts they are not needed, nor read
     rows = (
         select(CatalogueRow, InspectionRow.image_sha256, boxes)
         .join(LotPartRow, LotPartRow.inspection_id == CatalogueRow.id)
@@ -473,11 +475,12 @@ def _answers(session: Session, lot: Lot) -> dict[str, ReviewRow]:
 
 
 def _look(
-    row: CatalogueRow, sha256: str, boxes: list[dict[str, Any]] | None, answer: ReviewRow | None
+    row: CatalogueRow, sha256: str, found: list[dict[str, Any]] | None, answer: ReviewRow | None
 ) -> Look:
     verdict, class_id = (answer.verdict, answer.class_id) if answer else (row.verdict, row.predicted_class)
-    boxes = answer.boxes if answer else boxes
-    seen = [class_id, *(box["class"] for box in boxes or ())] if verdict == "reject" else []
+    models = [ReviewBox.from_dict(box) for box in found or ()]
+    boxes = [ReviewBox.from_dict(box) for box in answer.boxes] if answer else models
+    seen = [class_id, *(box.class_id for box in boxes)] if verdict == "reject" else []
     return Look(
         id=row.id,
         number=row.number,
@@ -495,4 +498,5 @@ def _look(
         answered_at=answer.created_at if answer else None,
         model_verdict=row.verdict,
         inspector=row.inspector,
+        drawn=tuple(box for box in boxes if box not in models),
     )

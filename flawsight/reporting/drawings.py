@@ -18,6 +18,7 @@ from reportlab.platypus import Flowable
 
 from flawsight.errors import RecordError
 from flawsight.i18n import percent
+from flawsight.reporting.finding import Mark
 from flawsight.reporting.style import (
     ACCENT,
     BOLD,
@@ -57,6 +58,12 @@ class Over:
     y1: float
     x2: float
     y2: float
+
+
+def share_of(mark: Mark, image: Mapping[str, Any]) -> Over:
+    """A box as shares of the picture's sides: it may be drawn at any size."""
+    width, height = image["width"], image["height"]
+    return Over(mark.label, mark.x1 / width, mark.y1 / height, mark.x2 / width, mark.y2 / height)
 
 
 class Picture(Flowable):  # type: ignore[misc]  # reportlab ships no types

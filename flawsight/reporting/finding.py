@@ -6,7 +6,7 @@ The model's own answer stays what was filed; page and report show it below.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,14 +90,23 @@ def marks(data: Mapping[str, Any], review: Review | None) -> list[Mark]:
     drawn = review.boxes if review else ()
     found = [(ReviewBox.from_dict(box), box["score"]) for box in data["boxes"]]
     models = {box for box, _ in found}
-    own = [box for box in drawn if box not in models]
     return [
-        *(_mark(f"P{number}", box) for number, box in enumerate(own, start=1)),
+        *drawn_marks([box for box in drawn if box not in models]),
         *(
             _mark(str(number), box, score, box in drawn if review else None)
             for number, (box, score) in enumerate(found, start=1)
         ),
     ]
+
+
+def drawn_marks(boxes: Sequence[ReviewBox]) -> list[Mark]:
+    """The boxes that only a person drew."""
+    return [_mark(f"P{number}", box) for number, box in enumerate(boxes, start=1)]
+
+
+def labels_of(own: Sequence[Mark]) -> str:
+    """How the boxes of a person are called together."""
+    return own[0].label if len(own) == 1 else f"{own[0].label}–{own[-1].label}"
 
 
 def _mark(label: str, box: ReviewBox, score: float | None = None, kept: bool | None = None) -> Mark:

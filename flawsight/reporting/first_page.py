@@ -20,12 +20,12 @@ from flawsight.records.reviews import Review
 from flawsight.reporting import style
 from flawsight.reporting.drawings import (
     BoxedPicture,
-    Over,
     Picture,
     fitting_size,
     ruled_blank,
+    share_of,
 )
-from flawsight.reporting.finding import Finding, Kind, Mark, finding, marks, model_finding
+from flawsight.reporting.finding import Finding, Kind, Mark, finding, labels_of, marks, model_finding
 from flawsight.reporting.layout import Cell, moment, table
 from flawsight.reporting.style import CONTENT_HEIGHT, CONTENT_WIDTH, paragraph, safe, shown
 from flawsight.reporting.words import (
@@ -287,7 +287,7 @@ def _pictures(record: Record, review: Review | None, height: float) -> Table:
     own = [mark for mark in marks(record.data, review) if mark.score is None]
     captions = _captions(record.data, own, review)
     columns, width, each = _arrangement(record.data["image"], height, list(captions.values()))
-    places = [_share_of(mark, record.data["image"]) for mark in own]
+    places = [share_of(mark, record.data["image"]) for mark in own]
 
     def cell(name: str) -> Cell:
         caption = paragraph(captions[name], style.SMALL)
@@ -307,12 +307,6 @@ def _pictures(record: Record, review: Review | None, height: float) -> Table:
     # Padding that grows to the right spreads the gutters so that both outer edges stay flush.
     look = [("LEFTPADDING", (i, 0), (i, -1), GUTTER * i / columns) for i in range(columns)]
     return table(rows, [1 / columns] * columns, [*look, ("BOTTOMPADDING", (0, 0), (-1, -1), 5)])
-
-
-def _share_of(mark: Mark, image: Mapping[str, Any]) -> Over:
-    """A box as shares of the picture's sides: it may be drawn at any size."""
-    width, height = image["width"], image["height"]
-    return Over(mark.label, mark.x1 / width, mark.y1 / height, mark.x2 / width, mark.y2 / height)
 
 
 def _arrangement(image: Mapping[str, Any], height: float, captions: list[str]) -> tuple[int, float, float]:
@@ -366,6 +360,6 @@ def _boxes_caption(count: int, own: Sequence[Mark], review: Review | None) -> st
     return _(
         "<b>3 Boxes</b> of the model: %(regions)s; dashed, %(labels)s: drawn by %(name)s",
         regions=regions,
-        labels=own[0].label if len(own) == 1 else f"{own[0].label}–{own[-1].label}",
+        labels=labels_of(own),
         name=safe(review.reviewer, 40),
     )

@@ -16,7 +16,8 @@ from flawsight.records.assessment import PART_WORDS, SEVERITY_WORDS, Part
 from flawsight.records.record import Record
 from flawsight.records.reviews import DISPOSITIONS
 from flawsight.reporting import style
-from flawsight.reporting.drawings import BoxedPicture, Picture
+from flawsight.reporting.drawings import BoxedPicture, Picture, share_of
+from flawsight.reporting.finding import drawn_marks, labels_of
 from flawsight.reporting.layout import Cell, table
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe, shown
 from flawsight.reporting.words import defect_title
@@ -42,9 +43,10 @@ def part_pictures(
     width = CONTENT_WIDTH / columns - 6
 
     def cell(part: Part) -> Cell:
-        words = paragraph("<br/>".join(_caption(part)), style.SMALL)
+        words = paragraph("<br/>".join(_caption(part, kind)), style.SMALL)
+        look = part.shown_look
         try:
-            picture = _picture(record(part.shown_look.id), kind, width, height)
+            picture = _picture(record(look.id), look, kind, width, height)
         except FlawsightError:
             return [paragraph(_("This picture is no longer kept."), style.SMALL), words]
         return [picture, Spacer(1, 2), words]
@@ -55,6 +57,16 @@ def part_pictures(
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     look = [("BOTTOMPADDING", (0, 0), (-1, -1), 7), ("RIGHTPADDING", (0, 0), (-1, -1), 6)]
     return table(rows, [1 / columns] * columns, look)
+
+
+def boxes_words(parts: Sequence[Part]) -> str:
+    """Who drew the boxes in the pictures of ``parts``."""
+    if any(_shown_look(part).drawn for part in parts):
+        return _(
+            "Boxes as the model drew them, dashed ones as a person drew them in a review; they show where to "
+            "look and measure nothing."
+        )
+    return _("Boxes as the model drew them; they show where to look and measure nothing.")
 
 
 def part_table(parts: Sequence[Part]) -> Table:
@@ -76,10 +88,11 @@ def part_table(parts: Sequence[Part]) -> Table:
 # --- one part -----------------------------------------------------------------------------------------
 
 
-def _picture(record: Record, kind: str, width: float, height: float) -> Picture:
+def _picture(record: Record, look: Look, kind: str, width: float, height: float) -> Picture:
     name, original = f"{kind} {record.id}", record.read("original")
     if kind == "boxes":
-        return BoxedPicture(name, original, record.data, width, height)
+        own = [share_of(mark, record.data["image"]) for mark in drawn_marks(look.drawn)]
+        return BoxedPicture(name, original, record.data, width, height, own)
     return Picture(name, original, width, height)
 
 
@@ -88,13 +101,17 @@ def _number(part: Part) -> str:
     return _("%(number)s and %(more)s more", number=first, more=more) if more else first
 
 
-def _caption(part: Part) -> list[str]:
+def _caption(part: Part, kind: str) -> list[str]:
     words = [f"<b>{safe(_number(part))}</b>"]
     words += [safe(line, 400) for line in kinds_of(part)] or [_(PART_WORDS[part.state])]
     if serial := part.looks[0].serial:
         words.append(_("Serial %(serial)s", serial=safe(serial, 24)))
     if answer := _answer(part):
         words.append(_("Reviewed by %(name)s", name=safe(answer, 60)))
+    look = _shown_look(part)
+    if kind == "boxes" and look.drawn:
+        labels = labels_of(drawn_marks(look.drawn))
+        words.append(_("Dashed, %(labels)s: drawn by %(name)s", labels=labels, name=safe(look.reviewer, 40)))
     return words
 
 

@@ -19,7 +19,7 @@ from flawsight.records.record import Record
 from flawsight.reporting import style
 from flawsight.reporting.drawings import ruled_blank
 from flawsight.reporting.layout import Cell, heading, moment, table, written
-from flawsight.reporting.lot_parts import part_pictures, part_table
+from flawsight.reporting.lot_parts import boxes_words, part_pictures, part_table
 from flawsight.reporting.lot_report import (
     GAP,
     dated,
@@ -125,11 +125,7 @@ def _description(assessment: Assessment, bad: list[Part], record: Callable[[str]
     if bad:
         some = bad[:MAX_PICTURES]
         story += [Spacer(1, 2 * mm), part_pictures(some, record, "boxes", COLUMNS, PICTURE_HEIGHT)]
-        story.append(
-            paragraph(
-                _("Boxes as the model drew them; they show where to look and measure nothing."), style.SMALL
-            )
-        )
+        story.append(paragraph(boxes_words(some), style.SMALL))
     if more := bad[MAX_PICTURES:]:
         words = _("Nonconforming as well (%(num)s)", num=number(len(more)))
         story += [Spacer(1, 2 * mm), paragraph(words, style.STRONG), Spacer(1, 1 * mm), part_table(more)]
