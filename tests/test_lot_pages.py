@@ -621,6 +621,37 @@ def test_the_lot_report_says_by_what_models_and_limits_it_was_judged(client: Fla
         assert said in text.replace("\N{NO-BREAK SPACE}", " "), said
 
 
+def test_the_figures_of_a_lot_are_those_of_its_family_or_said_to_be_of_all(
+    client: FlaskClient, lots: Lots
+) -> None:
+    def rate(value: float) -> dict[str, float]:
+        return {"value": value, "low": value - 0.01, "high": value}
+
+    metrics = {
+        "recall": rate(0.988), "overkill": rate(0.02), "review": rate(0.239), "tested": 832,
+        "datasets": {"Magnetic Tile": {
+            "recall": rate(1.0), "overkill": rate(0.01), "review": rate(0.572), "tested": 166,
+        }},
+    }  # fmt: skip
+    lot = opened(lots, "Families")
+
+    def method_after(verdict: str, class_id: str) -> str:
+        made = make_inspection(
+            verdict, class_id, metrics=metrics, width=64, height=48, upload=class_id.encode()
+        )
+        lots.store.add(made, b"upload", make_pictures(made), {"lot": "Families"})
+        text = pdf_text(client.get(f"/lots/{lot.id}/report.pdf").data)
+        return " ".join(text.split("Method")[1].split())
+
+    for verdict, class_id in (("accept", "MT_Free"), ("reject", "MT_Crack"), ("unknown", "PCB_open")):
+        said = method_after(verdict, class_id)
+    assert "3 inspections" in said and "Validated on Magnetic Tile, 166 test pictures" in said
+    assert "Validated recall 100.0 %" in said and "Left to a person 57.2 %" in said
+    said = method_after("reject", "PCB_short")
+    assert "4 inspections" in said and "Validated on all families, 832 test pictures" in said
+    assert "Validated recall 98.8 %" in said and "Left to a person 23.9 %" in said
+
+
 @pytest.mark.parametrize("language", catalogs.TRANSLATED)
 @pytest.mark.parametrize("report", ["report", "ncr"])
 def test_no_english_is_left_in_the_translated_reports_of_a_lot(

@@ -38,6 +38,7 @@ from flawsight.records.lot import (
 )
 from flawsight.records.membership import open_lot
 from flawsight.records.pchart import Sampled
+from flawsight.records.record import canonical_json
 from flawsight.records.reviews import ReviewBox
 from flawsight.records.store import Store
 from flawsight.records.tables import (
@@ -101,23 +102,31 @@ class Lots:
         with self.store.transaction("read") as session:
             return _assess(session, lot)
 
-    def judged_with(self, lot: Lot) -> list[tuple[str, int]]:
-        """One inspection of each model file and its limits that judged parts of ``lot``, the most first.
+    def judged_with(self, lot: Lot) -> list[tuple[tuple[str, ...], int]]:
+        """What each model file and its limits judged of ``lot``, the one that judged most first.
 
         Returns:
-            The ids of the inspections, and how many of the lot there are of their kind.
+            The ids of inspections, one of each class, known or not, and of each template; and how many of
+            the lot there are of that model and these limits.
         """
         one, count = func.min(InspectionRow.id), func.count()
         file, limits = InspectionRow.data["model"]["sha256"], InspectionRow.data["thresholds"]
+        template = InspectionRow.data["method"]["template"]["sha256"].as_string()
         kinds = (
-            select(one, count)
+            select(file, limits, one, count)
             .join(LotPartRow, LotPartRow.inspection_id == InspectionRow.id)
             .where(LotPartRow.lot_id == lot.id)
-            .group_by(file, limits)
-            .order_by(count.desc(), one)
+            .group_by(
+                file, limits, InspectionRow.predicted_class, InspectionRow.verdict == "unknown", template
+            )
+            .order_by(one)
         )
+        found: dict[str, list[tuple[str, int]]] = {}
         with self.store.transaction("read") as session:
-            return [(found, times) for found, times in session.execute(kinds)]
+            for sha256, thresholds, inspection_id, times in session.execute(kinds):
+                found.setdefault(canonical_json([sha256, thresholds]), []).append((inspection_id, times))
+        judged = [(tuple(one for one, _ in some), sum(times for _, times in some)) for some in found.values()]
+        return sorted(judged, key=lambda each: (-each[1], each[0]))
 
     def mark(self, lot: Lot) -> str:
         """What changes with every part, answer and event of ``lot``; found without looking at its parts."""

@@ -3,47 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from reportlab.platypus import Flowable, KeepTogether, Spacer
 
 from flawsight.i18n import gettext as _
 from flawsight.i18n import ngettext, percent
-from flawsight.inspection.words import identifies
 from flawsight.reporting import style
 from flawsight.reporting.layout import Cell, heading, table
 from flawsight.reporting.style import paragraph, safe
-from flawsight.reporting.words import NOT_RECORDED, rate_with_interval
+from flawsight.reporting.validated import validated_facts
+from flawsight.reporting.words import NOT_RECORDED
+
+Judged: TypeAlias = tuple[Sequence[Mapping[str, Any]], int]
 
 
-def method_blocks(judged: Sequence[tuple[Mapping[str, Any], int]]) -> list[Flowable]:
+def method_blocks(judged: Sequence[Judged]) -> list[Flowable]:
     """The heading and a block for each model and its limits.
 
     Args:
-        judged: an inspection (``Inspection.to_dict()``) of each, and how many inspections there are of it.
+        judged: of each, inspections (``Inspection.to_dict()``) that show what parts it judged, and how many
+            inspections there are of it.
     """
-    blocks = [_block(data, inspections) for data, inspections in judged]
+    blocks = [_block(some, inspections) for some, inspections in judged]
     story: list[Flowable] = [KeepTogether([heading(_("Method")), Spacer(1, 2), *blocks[:1]])]
     for block in blocks[1:]:
-        story += [Spacer(1, 4), block]
+        story += [Spacer(1, 4), KeepTogether([block])]
     return story
 
 
-def _block(data: Mapping[str, Any], inspections: int) -> Flowable:
+def _block(some: Sequence[Mapping[str, Any]], inspections: int) -> Flowable:
     rows: list[list[Cell]] = [
         [paragraph(name, style.FACT), paragraph(safe(value, 220))]
-        for name, value in _facts(data, inspections)
+        for name, value in _facts(some, inspections)
     ]
     look = [("TOPPADDING", (0, 0), (-1, -1), 0.8), ("RIGHTPADDING", (0, 0), (0, -1), 6)]
     return table(rows, [0.27, 0.73], look)
 
 
-def _facts(data: Mapping[str, Any], inspections: int) -> list[tuple[str, str]]:
+def _facts(some: Sequence[Mapping[str, Any]], inspections: int) -> list[tuple[str, str]]:
+    data = some[0]
     model, method = data["model"], data["method"]
-    metrics = method.get("metrics") or {}
     named = _("%(name)s, version %(version)s", name=model["name"], version=model["version"])
     count = ngettext("%(num)s inspection", "%(num)s inspections", inspections)
-    facts = [
+    return [
         (_("Model"), f"{named} · {count}"),
         (_("Model file SHA-256"), model["sha256"]),
         (_("Training manifest SHA-256"), method.get("manifest_sha256") or _(NOT_RECORDED)),
@@ -52,13 +55,7 @@ def _facts(data: Mapping[str, Any], inspections: int) -> list[tuple[str, str]]:
             _("Thresholds"),
             " ".join(filter(None, (_limits(data["thresholds"]), method.get("thresholds", "")))),
         ),
-    ]
-    if identifies(data):
-        return [*facts, (_("Validated accuracy"), rate_with_interval(metrics.get("accuracy")))]
-    return [
-        *facts,
-        (_("Validated recall"), rate_with_interval(metrics.get("recall"))),
-        (_("Validated overkill"), rate_with_interval(metrics.get("overkill"))),
+        *validated_facts(some),
     ]
 
 

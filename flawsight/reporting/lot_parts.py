@@ -12,7 +12,7 @@ from reportlab.platypus import Spacer, Table
 from flawsight.errors import FlawsightError
 from flawsight.i18n import gettext as _
 from flawsight.i18n import in_this_language
-from flawsight.records.assessment import PART_WORDS, SEVERITY_WORDS, Part
+from flawsight.records.assessment import PART_WORDS, SEVERITY_WORDS, Look, Part
 from flawsight.records.record import Record
 from flawsight.records.reviews import DISPOSITIONS
 from flawsight.reporting import style
@@ -61,7 +61,7 @@ def part_pictures(
 
 def boxes_words(parts: Sequence[Part]) -> str:
     """Who drew the boxes in the pictures of ``parts``."""
-    if any(_shown_look(part).drawn for part in parts):
+    if any(part.shown_look.drawn for part in parts):
         return _(
             "Boxes as the model drew them, dashed ones as a person drew them in a review; they show where to "
             "look and measure nothing."
@@ -108,7 +108,7 @@ def _caption(part: Part, kind: str) -> list[str]:
         words.append(_("Serial %(serial)s", serial=safe(serial, 24)))
     if answer := _answer(part):
         words.append(_("Reviewed by %(name)s", name=safe(answer, 60)))
-    look = _shown_look(part)
+    look = part.shown_look
     if kind == "boxes" and look.drawn:
         labels = labels_of(drawn_marks(look.drawn))
         words.append(_("Dashed, %(labels)s: drawn by %(name)s", labels=labels, name=safe(look.reviewer, 40)))

@@ -5,9 +5,8 @@ Page one is enough for the file; then come the parts with their pictures, those 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 from reportlab.graphics.shapes import Drawing, Rect, String
 from reportlab.lib.colors import white
@@ -45,7 +44,7 @@ from flawsight.reporting.layout import (
     table,
     written,
 )
-from flawsight.reporting.lot_method import method_blocks
+from flawsight.reporting.lot_method import Judged, method_blocks
 from flawsight.reporting.lot_parts import part_pictures, part_table
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe, shown
 from flawsight.reporting.words import defect_title, deleted_words
@@ -63,7 +62,7 @@ STANDARD = marked("ISO 2859-1 (ANSI/ASQ Z1.4), single sampling, normal inspectio
 def build_lot_report(
     lot: Lot,
     assessment: Assessment,
-    judged_with: Sequence[tuple[str, int]],
+    judged_with: Sequence[tuple[Sequence[str], int]],
     record: Callable[[str], Record],
     head: Head | None = None,
 ) -> bytes:
@@ -81,7 +80,7 @@ def build_lot_report(
         *_defects(assessment.figures),
         KeepTogether([heading(_("Disposition")), Spacer(1, 2 * mm), disposition(lot)]), Spacer(1, GAP),
         *_events(lot), Spacer(1, GAP),
-        *_method([(record(one).data, count) for one, count in judged_with]),
+        *_method([([record(one).data for one in some], count) for some, count in judged_with]),
         *_parts(assessment, record),
     ]  # fmt: skip
     title = _("Lot report %(number)s", number=lot.report_number)
@@ -374,7 +373,7 @@ def _events(lot: Lot) -> list[Flowable]:
     ]
 
 
-def _method(judged: Sequence[tuple[Mapping[str, Any], int]]) -> list[Flowable]:
+def _method(judged: Sequence[Judged]) -> list[Flowable]:
     return [*method_blocks(judged), Spacer(1, GAP)] if judged else []
 
 

@@ -11,7 +11,7 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, Spacer, Table
 
 from flawsight.i18n import gettext as _
-from flawsight.i18n import ngettext, number, percent
+from flawsight.i18n import number, percent
 from flawsight.inspection.words import identifies, reason_of, template_of
 from flawsight.records.record import Record
 from flawsight.records.reviews import DISPOSITIONS as DISPOSITION_LABELS
@@ -26,15 +26,14 @@ from flawsight.reporting.drawings import (
 from flawsight.reporting.finding import Mark, finding, marks
 from flawsight.reporting.layout import Cell, heading, moment, table, written
 from flawsight.reporting.style import CONTENT_WIDTH, paragraph, safe, shown
+from flawsight.reporting.validated import validated_facts
 from flawsight.reporting.words import (
     NOT_RECORDED,
-    family_metrics,
     far_words,
     kept_words,
     no_boxes_words,
     none_fits_words,
     preprocessing_words,
-    rate_with_interval,
     template_words,
     told_words,
     verdict_word,
@@ -207,7 +206,7 @@ def _method(data: Mapping[str, Any]) -> Table:
         *_template(data),
         (_("Explanation"), data["heatmap"]["method"]),
         *([(_("Thresholds"), method["thresholds"])] if method.get("thresholds") else []),
-        *_validated(data),
+        *validated_facts([data]),
         (_("Last check on known parts"), method.get("last_check") or _("not recorded")),
     )
     rows: list[list[Cell]] = [
@@ -224,21 +223,6 @@ def _template(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     held = (_("Compared with the template"), template_words(data))
     return [held, (_("SHA-256 of the template"), template["sha256"])]
-
-
-def _validated(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How well the model did on its test pictures: on those of the part's own family, if it is known."""
-    family, metrics = family_metrics(data)
-    if identifies(data):
-        return [(_("Validated accuracy"), rate_with_interval(metrics.get("accuracy")))]
-    tested = metrics.get("tested")
-    pictures = ngettext("%(num)s test picture", "%(num)s test pictures", tested) if tested else ""
-    return [
-        (_("Validated on"), ", ".join(filter(None, (family, pictures))) or _(NOT_RECORDED)),
-        (_("Validated recall"), rate_with_interval(metrics.get("recall"))),
-        (_("Validated overkill"), rate_with_interval(metrics.get("overkill"))),
-        *([(_("Left to a person"), rate_with_interval(metrics["review"]))] if "review" in metrics else []),
-    ]
 
 
 def _disposition(data: Mapping[str, Any], review: Review | None) -> Table:

@@ -11,7 +11,7 @@ from flawsight.inspection.explain import DEFECT_MAP, PROBABILITIES
 from flawsight.inspection.words import identifies, misfit, product_of, template_of, times_as_far
 from flawsight.records.reviews import DISPOSITIONS, VERDICTS, Review
 from flawsight.reporting.finding import Finding, Kind, Mark
-from flawsight.taxonomy import NAMED_PERSON_DECIDES, ClassInfo, describe, family_of
+from flawsight.taxonomy import NAMED_PERSON_DECIDES, ClassInfo, describe
 
 NOT_RECORDED = marked("not recorded in this model file")
 NBSP = "\N{NO-BREAK SPACE}"
@@ -270,24 +270,6 @@ def none_fits_words(data: Mapping[str, Any]) -> str:
         "It has no class, and no confidence in one. The shares are among the classes that the model knows, "
         "of which none fits."
     )
-
-
-def family_metrics(data: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """The validated figures that apply to a part: whose they are, and the figures.
-
-    Those of the part's own family, where the model file has them. Else those of all families, which is not
-    said of a model that has only one; a part that is unknown is of no family.
-    """
-    metrics = data["method"].get("metrics") or {}
-    family = describe(data["predicted_class"]).dataset
-    beside = metrics.get("templates") if template_of(data) else None
-    if beside and data["verdict"] != "unknown":
-        return _("%(family)s, compared with templates", family=family), beside
-    own = metrics.get("datasets", {}).get(family_of(data["predicted_class"]), {})
-    if "recall" in own and data["verdict"] != "unknown":
-        return family, own
-    several = len({family_of(one) for one in data["probabilities"]}) > 1
-    return _("all families") if several else "", metrics
 
 
 def deleted_words(inspections: int, when: str) -> str:
