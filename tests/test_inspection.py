@@ -125,6 +125,7 @@ def test_answer_has_the_documented_shape(inspector: Inspector, scratched_part: I
         "metrics",
         "distance",
         "distance_limit",
+        "measured_at",
     }
 
 

@@ -443,9 +443,27 @@ def test_moved_thresholds_decide_and_are_named_until_they_are_reset(client: Flas
     assert answer["thresholds"] == {"accept_below": 0.9999999, "reject_from": 1.0}
     assert answer["method"]["thresholds"].startswith("set by this computer on ")
     assert answer["method"]["thresholds"].endswith(": a trial")
+    assert answer["method"]["measured_at"] == own["thresholds"] == own["method"]["measured_at"]
     assert change(client, "reset", "model").status_code == 200
     again = inspected(client)
     assert again["thresholds"] == own["thresholds"] and "thresholds" not in again["method"]
+
+
+def test_the_list_gives_figures_of_the_thresholds_in_force_or_says_that_they_are_of_others(
+    client: FlaskClient, home: Path
+) -> None:
+    def page(address: str = "/models") -> str:
+        return client.get(address).text.replace("\N{NO-BREAK SPACE}", " ")
+
+    other = "The figures were measured at accept below 30.0 %, reject from 70.0 %, not at these thresholds."
+    assert "<dd>5.0 % (" in page() and other not in page() + page("/models/model")
+    change(client, "thresholds", "model", accept_below=0.9, reject_from=0.95)
+    point = client.get("/api/v1/models/model/point?accept=0.9&reject=0.95").json or {}
+    escapes = f"<dd>{100 * point['escape_rate']['value']:.1f} % ("
+    assert escapes in page() and "<dd>5.0 % (" not in page() and other not in page()
+    assert other in page("/models/model"), "beside the table, which shows what was measured"
+    with_results(home, curves=None)
+    assert "<dd>5.0 % (" in page() and other in page()
 
 
 @pytest.mark.parametrize(("accept", "reject"), [(0.7, 0.2), (-0.1, 0.5), (0.5, 1.5), ("nan", 0.5), ("x", 1)])

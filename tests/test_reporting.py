@@ -445,6 +445,37 @@ def test_the_figures_printed_are_those_of_the_parts_own_family() -> None:
         assert "90,0" in text_of(build_report(file_away(inspection)))
 
 
+def test_figures_of_other_thresholds_are_not_printed_as_validated() -> None:
+    metrics = {"recall": 1.0, "overkill": 0.0, "review": 0.572, "tested": 166}
+
+    def told(**method: Any) -> str:
+        inspection = make_inspection("accept", metrics=metrics)
+        inspection = replace(
+            inspection,
+            thresholds={"accept_below": 0.9, "reject_from": 0.95},
+            method={**inspection.method, **method},
+        )
+        return text_of(build_report(file_away(inspection)))
+
+    own = {"accept_below": 0.0573, "reject_from": 0.9342}
+    before = "The figures were measured at the model's own thresholds, not at these."
+    for method, said in (
+        ({"measured_at": own}, "at accept below 5.7 %, reject from 93.4 %, not at these thresholds."),
+        ({"thresholds": "set by Ada: a trial"}, before),
+    ):
+        text = told(**method)
+        assert (
+            "Not validated The figures" in text
+            and said in text
+            and "Measured recall 100.0 %" in text
+            and "Measured: left to a person 57" in text
+        )
+        assert "Validated recall" not in text and "Validated on" not in text
+    for method in ({"measured_at": {"accept_below": 0.9, "reject_from": 0.95}}, {}):
+        text = told(**method)
+        assert "Validated recall 100.0 %" in text and "figures were measured" not in text
+
+
 def test_one_limit_leaves_no_review_band() -> None:
     inspection = replace(make_inspection(), thresholds={"accept_below": 0.5, "reject_from": 0.5})
     text = text_of(build_report(file_away(inspection)))

@@ -27,7 +27,7 @@ from flawsight.inspection.result import Box, Heatmap, ImageInfo, Inspection, Mod
 from flawsight.inspection.strangeness import strangeness
 from flawsight.inspection.template import Reading, Rule, Template, read
 from flawsight.inspection.words import doubt_reason, poor_photo_reason, template_reason, unknown_reason
-from flawsight.metadata import Decision
+from flawsight.metadata import Decision, ModelMetadata
 from flawsight.preprocessing import Placement, prepare
 from flawsight.taxonomy import learn
 
@@ -181,13 +181,14 @@ class Inspector:
             probabilities=probabilities,
             boxes=boxes,
             heatmap=heatmap,
-            thresholds=self._thresholds(),
+            thresholds=self._thresholds(metadata),
             model=self.model,
             method={
                 "engine": self.engine.name,
                 "manifest_sha256": metadata.manifest_sha256,
                 "preprocessing": asdict(metadata.preprocessing),
                 "metrics": metadata.metrics,
+                "measured_at": self._thresholds(self.engine.metadata),
                 "distance": None if distance is None else round(distance, 6),
                 "distance_limit": known.limit if known else None,
                 **({"strange": strange} if strange else {}),
@@ -226,10 +227,11 @@ class Inspector:
         clock.lap("forward")
         return said, placement
 
-    def _thresholds(self) -> dict[str, float]:
-        decision = self.metadata.decision
+    @staticmethod
+    def _thresholds(metadata: ModelMetadata) -> dict[str, float]:
+        decision = metadata.decision
         limits = {"accept_below": decision.accept_below, "reject_from": decision.reject_from}
-        return limits if self.metadata.defects else {**limits, "sure_from": decision.sure_from}
+        return limits if metadata.defects else {**limits, "sure_from": decision.sure_from}
 
     def _judge(self, probabilities: dict[str, float], distance: float | None, strange: str) -> Judgement:
         if self.metadata.defects:

@@ -99,8 +99,9 @@ class Inspection:
         thresholds: ``accept_below`` and ``reject_from`` that were in force; ``sure_from`` beside them if
             the model tells kinds apart of which none is a defect.
         method: what a report must say about how this was computed: ``engine``, ``manifest_sha256``,
-            ``preprocessing`` (a dict), ``metrics`` (the model's validated figures), ``distance`` from
-            known parts and the ``distance_limit`` of the unknown answer (``None`` where not known).
+            ``preprocessing`` (a dict), ``metrics`` (the model's validated figures) and the thresholds they
+            were ``measured_at``, ``distance`` from known parts and the ``distance_limit`` of the unknown
+            answer (``None`` where not known).
         timing_ms: step name to milliseconds.
         quality: how good the photo is; ``None`` if that was not looked at.
         pixels: RGB uint8 (H, W, 3) as inspected; not part of ``to_dict``.

@@ -8,7 +8,7 @@ from typing import Any
 from flawsight.i18n import gettext as _
 from flawsight.i18n import ngettext
 from flawsight.inspection.words import identifies, template_of
-from flawsight.reporting.words import NOT_RECORDED, rate_with_interval
+from flawsight.reporting.words import NOT_RECORDED, elsewhere_words, rate_with_interval
 from flawsight.taxonomy import describe, family_of
 
 
@@ -23,12 +23,16 @@ def validated_facts(judged: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]
         return [(_("Validated accuracy"), rate_with_interval(metrics.get("accuracy")))]
     tested = metrics.get("tested")
     pictures = ngettext("%(num)s test picture", "%(num)s test pictures", tested) if tested else ""
-    return [
-        (_("Validated on"), ", ".join(filter(None, (family, pictures))) or _(NOT_RECORDED)),
-        (_("Validated recall"), rate_with_interval(metrics.get("recall"))),
-        (_("Validated overkill"), rate_with_interval(metrics.get("overkill"))),
-        *([(_("Left to a person"), rate_with_interval(metrics["review"]))] if "review" in metrics else []),
-    ]
+    names = [_("Validated on"), _("Validated recall"), _("Validated overkill"), _("Left to a person")]
+    values = [", ".join(filter(None, (family, pictures))) or _(NOT_RECORDED)]
+    values += [rate_with_interval(metrics.get(key)) for key in ("recall", "overkill")]
+    if "review" in metrics:
+        values.append(rate_with_interval(metrics["review"]))
+    if not (moved := elsewhere_words(judged[0])):
+        return list(zip(names, values, strict=False))
+    # Figures of other thresholds prove nothing of these parts, so they are not called validated.
+    names = [_("Measured on"), _("Measured recall"), _("Measured overkill"), _("Measured: left to a person")]
+    return [(_("Not validated"), moved), *zip(names, values, strict=False)]
 
 
 def _figures(judged: Sequence[Mapping[str, Any]]) -> tuple[str, Mapping[str, Any]]:

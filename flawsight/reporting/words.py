@@ -272,6 +272,29 @@ def none_fits_words(data: Mapping[str, Any]) -> str:
     )
 
 
+def elsewhere_words(data: Mapping[str, Any]) -> str:
+    """At what other thresholds the figures of the model file were measured; empty if at those in force.
+
+    Inspections of before do not tell at which, only that somebody had moved them.
+    """
+    own = data["method"].get("measured_at")
+    if own is None and data["method"].get("thresholds"):
+        return _("The figures were measured at the model's own thresholds, not at these.")
+    if own is None or own == data["thresholds"] or identifies(data):
+        return ""
+    return limits_elsewhere(own["accept_below"], own["reject_from"])
+
+
+def limits_elsewhere(accept_below: float, reject_from: float) -> str:
+    """The same of a model whose thresholds somebody has moved."""
+    return _(
+        "The figures were measured at accept below %(accept)s, reject from %(reject)s, not at these "
+        "thresholds.",
+        accept=percent(accept_below),
+        reject=percent(reject_from),
+    )
+
+
 def deleted_words(inspections: int, when: str) -> str:
     """What a retention rule took of a closed lot, so that nobody wonders at parts that are not listed."""
     if when:

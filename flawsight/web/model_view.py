@@ -15,6 +15,7 @@ from flawsight.inspection.library import SHORT, InstalledModel
 from flawsight.inspection.operating import Costs, Curves, OperatingPoint, Rate, few_defects_warning
 from flawsight.metadata import ModelMetadata
 from flawsight.records.models import KINDS, Change, Limits, Setup
+from flawsight.reporting.words import limits_elsewhere
 from flawsight.taxonomy import describe
 from flawsight.web.charts import Axis, Chart, Mark, Series, line_chart, top_of
 from flawsight.web.view import spoken_stamp, spoken_time
@@ -88,6 +89,13 @@ class ModelLine:
     figures: list[tuple[str, str]]
     classes: int
     facts: list[tuple[str, str]]
+    elsewhere: str  # at what other thresholds the figures were measured; empty if at those in force
+
+
+def limits_in(setup: Setup, model: InstalledModel) -> Limits | None:
+    """Thresholds that somebody set for this very file."""
+    limits = setup.limits.get(model.key)
+    return limits if limits and limits.sha256 == model.sha256 else None
 
 
 def states(model: InstalledModel, bench: list[InstalledModel], setup: Setup) -> list[str]:
@@ -98,7 +106,7 @@ def states(model: InstalledModel, bench: list[InstalledModel], setup: Setup) -> 
         found.append(_("answers") if len(keys) == 1 else _("on the bench"))
     if model.key == setup.shadow:
         found.append(_("in the shadow"))
-    if model.key in setup.limits and setup.limits[model.key].sha256 == model.sha256:
+    if limits_in(setup, model):
         found.append(_("thresholds moved"))
     return found
 
@@ -106,16 +114,30 @@ def states(model: InstalledModel, bench: list[InstalledModel], setup: Setup) -> 
 def model_line(
     model: InstalledModel, results: Mapping[str, Any], bench: list[InstalledModel], setup: Setup
 ) -> ModelLine:
-    metadata = model.metadata
-    overall = _section(results, "overall")
+    metadata, limits = model.metadata, limits_in(setup, model)
+    figures, elsewhere = _section(results, "overall"), measured_elsewhere(model, limits)
+    if limits and elsewhere and (curves := Curves.of(results)):
+        figures = figures | curves.at(limits.accept_below, limits.reject_from, Costs()).to_dict()
+        elsewhere = ""
     return ModelLine(
         model,
         states(model, bench, setup),
         model.problem,
-        [(_(FIGURES[key]), rate_text(overall[key])) for key in LISTED if key in overall],
+        [(_(FIGURES[key]), rate_text(figures[key])) for key in LISTED if key in figures],
         len(metadata.classes) if metadata else 0,
         _facts(model),
+        elsewhere,
     )
+
+
+def measured_elsewhere(model: InstalledModel, limits: Limits | None) -> str:
+    """That its results were measured at other thresholds than the ``limits`` in force; empty if at these."""
+    if not (limits and model.metadata and model.metadata.defects):
+        return ""
+    own = model.metadata.decision
+    if (limits.accept_below, limits.reject_from) == (own.accept_below, own.reject_from):
+        return ""
+    return limits_elsewhere(own.accept_below, own.reject_from)
 
 
 def _facts(model: InstalledModel) -> list[tuple[str, str]]:

@@ -185,6 +185,7 @@ def _show(key: str, problem: str | None) -> str:
         alone=len(bench) == 1,
         in_shadow=setup.shadow == model.key,
         figures=words.figure_table(results),
+        elsewhere=words.measured_elsewhere(model, limits),
         classes=words.class_table(results),
         confusion_of=words.confusion_table(
             (results.get("test") or {}).get("confusion"), words.drawn_only(results)
@@ -378,8 +379,7 @@ def tested(model: InstalledModel) -> Curves | None:
 
 def limits_of(model: InstalledModel) -> Limits | None:
     """Thresholds that somebody set for this very file."""
-    limits = service().fleet.models.setup().limits.get(model.key)
-    return limits if limits and limits.sha256 == model.sha256 else None
+    return words.limits_in(service().fleet.models.setup(), model)
 
 
 def install_sent(why: str) -> InstalledModel:

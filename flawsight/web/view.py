@@ -21,6 +21,7 @@ from flawsight.reporting.finding import Finding, Kind, finding, marks
 from flawsight.reporting.words import (
     decided_headline,
     decided_words,
+    elsewhere_words,
     far_words,
     heat_subject,
     heat_words,
@@ -250,6 +251,7 @@ class ResultView(Summary):
     method_facts: list[tuple[str, str]]
     timings: list[tuple[str, str]]
     figures: list[tuple[str, list[tuple[str, str]]]]
+    figures_text: str  # at what other thresholds the figures were measured; empty if at those in force
 
     @classmethod
     def of(cls, record: Record, review: Review | None = None) -> ResultView:
@@ -302,6 +304,7 @@ class ResultView(Summary):
                 for step, took in data["timing_ms"].items()
             ],
             figures=_figures(data["method"].get("metrics", {})),
+            figures_text=elsewhere_words(data),
         )
 
 
