@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gc
 import json
 import re
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from click.testing import CliRunner
 from factories import encode, make_inspection, make_pictures
 from flask.testing import FlaskClient
 from pypdf import PdfReader
+from sqlalchemy import update
 from web_client import cracked, encoded, send_form, token
 
 from flawsight.cli import main
@@ -31,6 +33,8 @@ from flawsight.records.agreement import agreement
 from flawsight.records.retention import Retention, Rule
 from flawsight.records.reviews import Answer, BadReview, Review, ReviewBox, Reviews
 from flawsight.records.search import Filter, History
+from flawsight.records.tables import CatalogueRow, ReviewRow
+from flawsight.records.verify import verify
 from flawsight.reporting.report import build_report
 
 CRACK = ReviewBox(60, 40, 120, 100, "MT_Crack")  # where the factory's model found it
@@ -127,11 +131,36 @@ def test_a_part_that_is_none_for_the_model_has_no_class(
     strange = file(store, "unknown")
     for class_id in ("", "MT_Blowhole"):
         said = reviews.add(strange.id, Answer("A. Kern", "unknown", class_id))
-        assert (said.state, said.class_id) == ("confirmed", strange.data["predicted_class"])
+        assert (said.state, said.class_id) == ("confirmed", "")
     page = client.get(f"/inspections/{strange.id}").text
     assert "<strong>Not a part for this model</strong>" in page
     figures = agreement(store)
     assert (figures.n, figures.by_class, figures.classes) == (1, (), None)
+
+
+def test_what_is_no_part_for_the_model_is_told_without_a_class_however_it_was_filed(
+    store: Store, client: FlaskClient
+) -> None:
+    record = file(store, "reject")
+
+    def classes() -> list[str]:
+        rows = list(csv.DictReader(StringIO(client.get("/history/history.csv").data.decode("utf-8-sig"))))
+        [review] = (client.get(f"/api/v1/inspections/{record.id}/reviews").json or {})["reviews"]
+        [entry] = (client.get("/api/v1/inspections").json or {})["inspections"]
+        [whole] = json.loads(client.get("/history/history.json").data)["inspections"]
+        assert rows[0]["review_verdict"] == "unknown"
+        return [rows[0]["review_class"], review["class"], entry["final_class"], whole["reviews"][0]["class"]]
+
+    sent = {"reviewer": "A. Kern", "verdict": "unknown"}
+    filed = client.post(f"/api/v1/inspections/{record.id}/reviews", json=sent)
+    assert (filed.json or {})["class"] == "" and classes() == [""] * 4
+    assert not verify(store).findings
+    with store.transaction("write", write=True) as session:  # as such an answer was filed before
+        session.execute(update(ReviewRow).values(class_id="MT_Crack"))
+        session.execute(update(CatalogueRow).values(final_class="MT_Crack"))
+    assert classes() == [""] * 4
+    for address in (f"/inspections/{record.id}", f"/review/{record.id}", "/history"):
+        assert client.get(address).status_code == 200
 
 
 def test_an_answer_to_what_somebody_has_answered_meanwhile_is_looked_at_again(

@@ -93,7 +93,8 @@ class Answer:
 
     Attributes:
         verdict: one of ``VERDICTS``.
-        class_id: the class as the person sees it; of no matter for a part that is none for the model.
+        class_id: the class as the person sees it; of no matter for a part that is none for the model, and
+            empty once filed.
         boxes: where; only on a rejected part.
         disposition: one of ``DISPOSITIONS``, or empty.
     """
@@ -145,8 +146,8 @@ class Reviews:
             BadReview: the answer contradicts itself or the picture; the message says how.
         """
         record = self.store.get(inspection_id)
-        if answer.verdict == UNKNOWN:  # whatever class was named, it has none; the model's is the closest
-            answer = replace(answer, class_id=record.data["predicted_class"])
+        if answer.verdict == UNKNOWN:  # whatever class was named, it has none
+            answer = replace(answer, class_id="")
         check(answer, record)
         state = state_of(answer, record)
         row = ReviewRow(
@@ -284,7 +285,7 @@ def check(answer: Answer, record: Record) -> None:
         raise BadReview("The verdict is one of: %(known)s.", known=", ".join(VERDICTS))
     if not answer.class_id and answer.verdict == "reject":
         raise BadReview("Choose the defect: a rejected part needs its class.")
-    if not answer.class_id or len(answer.class_id) > CLASS_LENGTH:
+    if (not answer.class_id and answer.verdict != UNKNOWN) or len(answer.class_id) > CLASS_LENGTH:
         raise BadReview("Name the class of the part.")
     if answer.disposition and answer.disposition not in DISPOSITIONS:
         raise BadReview("The disposition is one of: %(known)s.", known=", ".join(DISPOSITIONS))
@@ -382,7 +383,7 @@ def _review(row: ReviewRow) -> Review:
     return Review(
         reviewer=row.reviewer,
         verdict=row.verdict,
-        class_id=row.class_id,
+        class_id="" if row.verdict == UNKNOWN else row.class_id,  # earlier rows have the model's
         boxes=tuple(ReviewBox.from_dict(box) for box in row.boxes),
         disposition=row.disposition,
         rationale=row.rationale,

@@ -127,7 +127,10 @@ ORDERS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the history; ``final_...`` is what counts: a person's latest answer, else the model's."""
+    """One line of the history; ``final_...`` is what counts: a person's latest answer, else the model's.
+
+    What is no part for the model, as a person said, has no ``final_class``.
+    """
 
     id: str
     number: str
@@ -457,4 +460,6 @@ def _key(row: CatalogueRow, order: Order) -> Key:
 def entry_of(row: CatalogueRow) -> Entry:
     """The value of ``row``."""
     values = {field.name: getattr(row, field.name) for field in fields(Entry) if field.name != "created_at"}
+    if row.final_verdict == "unknown" and row.review_state != "none":  # earlier rows have the model's class
+        values["final_class"] = ""
     return Entry(**values, created_at=moment(row.at))

@@ -82,7 +82,7 @@ def finding(data: Mapping[str, Any], review: Review | None) -> Finding:
     if review is None:
         return model_finding(data)
     kinds = _kinds(review.verdict, review.class_id, [box.class_id for box in review.boxes])
-    return Finding(review.verdict, describe(review.class_id), kinds, review)
+    return Finding(review.verdict, describe(review.class_id or data["predicted_class"]), kinds, review)
 
 
 def marks(data: Mapping[str, Any], review: Review | None) -> list[Mark]:

@@ -109,7 +109,7 @@ def _line(entry: Entry, headline: str) -> Line:
     return Line(
         entry=entry,
         headline=headline,
-        badge=badge_word(entry.final_verdict, describe_class(entry.final_class)),
+        badge=badge_word(entry.final_verdict, describe_class(entry.final_class or entry.predicted_class)),
         model_badge=badge_word(entry.verdict, describe_class(entry.predicted_class)),
         decided=entry.review_state != "none",
         created_text=spoken_time(entry.created_at),

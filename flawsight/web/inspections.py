@@ -58,7 +58,7 @@ def show(inspection_id: str) -> str:
     return render_template(
         "result.html",
         view=ResultView.of(record, answers[-1] if answers else None),
-        answers=[ReviewView.of(answer) for answer in answers],
+        answers=[ReviewView.of(answer, record.data) for answer in answers],
         lot=Lots(it.store).of_inspection(inspection_id),
         states=STATES,
         said=said,

@@ -28,6 +28,7 @@ from flawsight.inspection.studies import Study, find_study, studies
 from flawsight.inspection.words import product_of
 from flawsight.records import Record
 from flawsight.records.models import BadChange, Change, Limits
+from flawsight.records.reviews import VERDICTS, Review
 from flawsight.records.shadows import LEAST_PAIRS
 from flawsight.reporting.words import verdict_word
 from flawsight.taxonomy import describe
@@ -290,11 +291,16 @@ def shadow() -> str:
                 it=one,
                 main=headline(one.record.data["verdict"], describe(one.record.data["predicted_class"])),
                 shadow=headline(one.verdict, describe(one.predicted_class)),
-                truth=one.review and describe(one.review.class_id).title,
+                truth=one.review and _truth(one.review),
             )
             for one in fleet.shadows.disagreements(key, began.created_at)
         ],
     )
+
+
+def _truth(review: Review) -> str:
+    """What a person saw."""
+    return describe(review.class_id).title if review.class_id else _(VERDICTS["unknown"])
 
 
 def shadowing(fleet: Fleet) -> tuple[str, Change | None]:

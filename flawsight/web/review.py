@@ -240,7 +240,7 @@ def _page(record: Record, problem: str = "", form: Mapping[str, str] | None = No
     return render_template(
         "review.html",
         view=view,
-        answers=[ReviewView.of(answer) for answer in answers],
+        answers=[ReviewView.of(answer, record.data) for answer in answers],
         before=before,
         after=after,
         said=said,
@@ -280,7 +280,7 @@ def _preset(record: Record, latest: Review | None) -> dict[str, Any]:
         boxes = [box.to_dict() for box in latest.boxes]
         return {
             "verdict": latest.verdict,
-            "class": latest.class_id,
+            "class": latest.class_id or record.data["predicted_class"],
             "disposition": latest.disposition,
             "rationale": latest.rationale,
             "boxes": json.dumps(boxes),

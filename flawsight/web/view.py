@@ -162,8 +162,9 @@ class ReviewView:
     corrected: bool
 
     @classmethod
-    def of(cls, review: Review) -> ReviewView:
-        count, info = len(review.boxes), describe(review.class_id)
+    def of(cls, review: Review, data: Mapping[str, Any]) -> ReviewView:
+        """``data`` is the inspection that was answered."""
+        count, info = len(review.boxes), describe(review.class_id or data["predicted_class"])
         return cls(
             reviewer=review.reviewer,
             created_iso=review.created_at.isoformat(timespec="seconds"),
