@@ -711,6 +711,11 @@ def test_a_lot_that_lost_some_parts_to_a_rule_says_so_wherever_they_are_listed(t
     for paper in ("report", "ncr"):
         text = " ".join(pdf_text(client.get(f"/lots/{lot.id}/{paper}.pdf").data).split())
         assert said in text, paper
+    lines = list(csv.DictReader(StringIO(client.get(f"/lots/{lot.id}/lot.csv").text.lstrip("\ufeff"))))
+    assert [(line["part"], line["state"], line["inspections"]) for line in lines] == [
+        ("1", "nonconforming", "1"), ("2", "undecided", "1"), ("3", "nonconforming", "1"),
+        ("", "deleted", "2"),
+    ]  # fmt: skip
     [taken] = (client.get(f"/api/v1/lots/{lot.id}").json or {})["deleted"]
     assert (taken["inspections"], taken["by"]) == (2, "Ada") and taken["created_at"]
     close(app)

@@ -382,19 +382,25 @@ def _pdf(content: bytes, number: str) -> Response:
 
 
 def _csv_lines(lot: Lot, assessment: Assessment) -> Iterator[str]:
-    """One line an inspection; parts are numbered in the order of inspection."""
+    """One line an inspection; parts are numbered in the order of inspection.
+
+    What a rule deleted is a line with that state and the number of inspections alone. Which parts these were
+    is no longer known, so those that are left are numbered among themselves.
+    """
     yield "\ufeff"  # so that spreadsheets read it as UTF-8
     yield csv_line(
         ["lot", "part", "state", "severity", "defects", "serial", "number", "created_at", "verdict", "class",
-         "reviewer", "image", "part_number"]
+         "reviewer", "image", "part_number", "inspections"]
     )  # fmt: skip
     for index, part in enumerate(assessment.parts, start=1):
         for look in part.looks:
             yield csv_line(
                 [lot.terms.number, index, part.state, part.severity, " ".join(filter(None, part.defects)),
                  look.serial, look.number, look.created_at.isoformat(), look.verdict, look.class_id,
-                 look.reviewer, look.name, look.part_number]
+                 look.reviewer, look.name, look.part_number, 1]
             )  # fmt: skip
+    for taken in assessment.deleted:
+        yield csv_line([lot.terms.number, "", "deleted", *[""] * 10, taken.inspections])
 
 
 def _count_text(count: int) -> str:
