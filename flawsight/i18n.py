@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, wraps
 from gettext import NullTranslations, translation
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from babel.dates import format_datetime
 from babel.numbers import format_decimal
 
 FOLDER = Path(__file__).with_name("translations")
@@ -63,6 +65,12 @@ def gettext(message: str, **values: object) -> str:
 def ngettext(one: str, many: str, num: int, **values: object) -> str:
     """``one`` or ``many`` as ``num`` asks for, with ``%(num)s`` and ``values`` put in."""
     return _catalog(language()).ngettext(one, many, num) % {"num": number(num), **values}
+
+
+def day_and_time(moment: datetime) -> str:
+    """Date and time as the present language writes them: 29 Nov 2026, 18:05 or 29. Nov. 2026, 18:05."""
+    pattern = {"de": "d. MMM y, HH:mm", "id": "d MMM y, HH.mm"}.get(language(), "d MMM y, HH:mm")
+    return format_datetime(moment, pattern, locale=language())
 
 
 def marked(message: str) -> str:

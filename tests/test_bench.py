@@ -151,6 +151,15 @@ def test_the_note_about_a_lot_can_be_asked_for_again(client: FlaskClient, store:
     assert client.get("/bench/lot?lot=").text.strip() == ""
 
 
+def test_what_was_typed_beside_a_picture_that_cannot_be_used_is_remembered_too(client: FlaskClient) -> None:
+    sent = post_file(
+        client, "/inspections", b"nothing", "x.png", csrf_token=token(client), lot="L-7", serial="S-1"
+    )
+    assert sent.status_code == 415
+    page = client.get("/").text
+    assert 'value="L-7"' in page and 'value="S-1"' not in page
+
+
 def test_remembering_needs_the_form_token(client: FlaskClient) -> None:
     assert client.post("/bench/context", data={"lot": "L9"}).status_code == 400
 

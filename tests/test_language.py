@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from io import BytesIO
 
 import pytest
@@ -131,3 +132,12 @@ def test_work_handed_to_other_threads_speaks_the_language_of_the_one_that_asked(
 def test_numbers_are_written_as_is_the_custom(language: str, said: str) -> None:
     with i18n.speaking(language):
         assert i18n.number(1234.5, 1) == said
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", "5 Nov 2026, 09:30"), ("de", "5. Nov. 2026, 09:30"), ("id", "5 Nov 2026, 09.30")],
+)
+def test_dates_are_written_as_is_the_custom(language: str, said: str) -> None:
+    with i18n.speaking(language):
+        assert i18n.day_and_time(datetime(2026, 11, 5, 9, 30, tzinfo=UTC)) == said

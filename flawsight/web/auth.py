@@ -163,15 +163,8 @@ def check(role: str) -> None:
     if not user.may(role):
         needed = {"role": _(role), "present": _(user.role), "name": user.name}
         if not user.name:
-            raise NotAllowed(
-                "This needs an %(role)s; nobody is signed in. Ask an admin to do it or to change the role.",
-                **needed,
-            )
-        raise NotAllowed(
-            "This needs an %(role)s; %(name)s is an %(present)s. "
-            "Ask an admin to do it or to change the role.",
-            **needed,
-        )
+            raise NotAllowed("This needs an %(role)s; nobody is signed in.", **needed)
+        raise NotAllowed("This needs an %(role)s; %(name)s is an %(present)s.", **needed)
 
 
 def requires(role: str) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
@@ -197,6 +190,8 @@ def _let_in() -> Response | None:
         return None
     if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
         return redirect(_sign_in_address(), 303)
+    if request.headers.get("Authorization"):
+        raise SignInNeeded("The token of this request is not known here. An admin makes one under Users.")
     raise SignInNeeded("Sign in first; your session may have ended. Programs send a token.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
-from flask import Blueprint, redirect, render_template, request, send_file, url_for
+from flask import Blueprint, after_this_request, redirect, render_template, request, send_file, url_for
 from werkzeug.wrappers import Response
 
 from flawsight.errors import NotFound
@@ -42,8 +42,10 @@ def index() -> Response:
 @bp.post("")
 def create() -> Response:
     context = sent_context()
+    # Also where the picture cannot be used: the next one is of the same lot.
+    after_this_request(lambda response: remember(response, context))
     record = service().inspect(*uploaded(), context, sent_product())
-    return remember_product(remember(redirect(url_for(".show", inspection_id=record.id), 303), context))
+    return remember_product(redirect(url_for(".show", inspection_id=record.id), 303))
 
 
 @bp.get("/<inspection_id>")

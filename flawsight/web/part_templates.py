@@ -105,13 +105,13 @@ def _doubt(inspection: Inspection, inspector: Inspector) -> None:
     if inspection.verdict == "reject":
         raise DoubtfulTemplate(
             "The model finds a defect on this picture: %(title)s. What a template shows is never a defect "
-            "again. Look at it; if the part is good, say so below, and choose a file again.",
+            "again. Look at it; if the part is good, say so (programs: anyway=1) and send the file again.",
             title=info.title,
         )
     if inspection.verdict == "unknown" or not learned(inspector.metadata, info.id):
         raise DoubtfulTemplate(
             "This picture is unlike those that the model learned to compare, so parts may come out wrong. If "
-            "you have tried that, say so below, and choose a file again."
+            "you have tried that, say so (programs: anyway=1) and send the file again."
         )
 
 

@@ -8,10 +8,8 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
-from babel.dates import format_datetime
-
+from flawsight.i18n import day_and_time, marked, ngettext, number, percent
 from flawsight.i18n import gettext as _
-from flawsight.i18n import language, marked, ngettext, number, percent
 from flawsight.inspection.words import identifies, misfit, product_of, reason_of, template_of, warnings_of
 from flawsight.metadata import ModelMetadata
 from flawsight.records import Record, reviews
@@ -68,7 +66,7 @@ GROUPS = {"templates": marked("Held against their templates")}
 def spoken_time(moment: datetime) -> str:
     """Date and time of this computer, with the zone."""
     local = moment.astimezone()
-    return f"{format_datetime(local, 'd MMM y, HH:mm', locale=language())} {local:%Z}"
+    return f"{day_and_time(local)} {local:%Z}"
 
 
 def spoken_stamp(text: str) -> str:
