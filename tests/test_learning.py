@@ -20,7 +20,7 @@ from efficientnet_pytorch import EfficientNet
 from flawsight.data.augment import NO_AUGMENTATION
 from flawsight.data.crops import IGNORE, CropDataset, Draw
 from flawsight.data.samples import LabelledBox, Sample
-from flawsight.errors import DataError, ModelError, WeightsUnavailable
+from flawsight.errors import DataError, FlawsightError, ModelError, WeightsUnavailable
 from flawsight.imaging import encode_png, read_image
 from flawsight.inspection import explain
 from flawsight.inspection.decide import answer
@@ -28,7 +28,7 @@ from flawsight.inspection.engines import load_engine
 from flawsight.learning.backbones import CamNet, build, load_imagenet, load_lite0, load_weights
 from flawsight.learning.config import TrainConfig
 from flawsight.learning.export import save_onnx, save_torch
-from flawsight.learning.fit import find_pictures, model_classes, prepare_data, real_samples
+from flawsight.learning.fit import find_pictures, model_classes, prepare_data, real_samples, teaching_samples
 from flawsight.learning.module import Classifier, averaging, cell_loss, image_log_probabilities
 from flawsight.learning.train import headline
 from flawsight.metadata import Decision, ModelMetadata, Preprocessing
@@ -420,6 +420,21 @@ def test_unreadable_images_are_listed_and_stop_the_run(tmp_path: Path) -> None:
     manifest = prepare_data(TrainConfig(data=(tmp_path,), skip_unreadable=True))
     assert {sample.path.stem for sample in manifest.samples} == set("012345")
     assert len(manifest.samples) == 12
+
+
+def test_pictures_left_out_teach_nothing_and_change_no_split(tmp_path: Path, drawn_data: Path) -> None:
+    manifest = prepare_data(TrainConfig(data=(drawn_data,)))
+    tiles = [e.path for e in manifest.entries if e.split == "train" and e.dataset.startswith("Magnetic")][:3]
+    tested = next(e.path for e in manifest.entries if e.split == "test")
+    listed = tmp_path / "out.txt"
+    listed.write_text("\n".join(["", *tiles, f" {tested} "]))
+    train = manifest.split("train")
+    assert teaching_samples(manifest) == train
+    kept = teaching_samples(manifest, listed)
+    assert {str(s.path.relative_to(drawn_data)) for s in train if s not in kept} == set(tiles)
+    listed.write_text("nowhere.png")
+    with pytest.raises(FlawsightError, match=r"nowhere\.png, which no data folder has"):
+        teaching_samples(manifest, listed)
 
 
 def test_an_unreadable_mask_is_found_as_well(tmp_path: Path, drawn_data: Path) -> None:

@@ -51,6 +51,12 @@ _console = Console(stderr=True)
 @optgroup.option(
     "--skip-unreadable", is_flag=True, help="Leave out files that cannot be decoded, instead of stopping."
 )
+@optgroup.option(
+    "--leave-out",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Text file of pictures that shall teach nothing, say for contradictory labels: a path a line, as in "
+    "the manifest. The division stays the same.",
+)
 @optgroup.option("--out", type=_folder, default=Path(), help="Where model, results and charts are left.")
 @optgroup.group("Network", help="What learns")
 @optgroup.option("--backbone", default="efficientnet-b0", help=f"One of: {', '.join(BACKBONES)}.")

@@ -71,6 +71,8 @@ class TrainConfig:
         resume: go on with the run of this name.
         finish: do not train on; make the model from the best checkpoint that the run has so far.
         skip_unreadable: leave out files that cannot be decoded instead of stopping.
+        leave_out: text file of pictures that teach nothing: a path a line, relative to its data folder. They
+            stay in their split, so the division is the same with and without.
         precision: ``auto``, ``32-true`` or ``bf16-mixed``.
         workers: processes that prepare batches; 0 prepares them in the training process.
         preset: name or file of the preset in ``learning.presets``.
@@ -117,6 +119,7 @@ class TrainConfig:
     resume: bool = False
     finish: bool = False
     skip_unreadable: bool = False
+    leave_out: Path | None = None
     precision: str = "auto"
     workers: int = 0
     preset: str = "unified"

@@ -169,7 +169,7 @@ def fit(
         half.unlink()
 
     metadata = initial_metadata(config, manifest)
-    train, validation = manifest.split("train"), real_samples(manifest.split("val"))
+    train, validation = teaching_samples(manifest, config.leave_out), real_samples(manifest.split("val"))
     net = build(config.backbone, len(metadata.classes), config.stride, config.head)
     if config.weights:
         load_weights(net, config.weights)
@@ -305,6 +305,31 @@ def class_balance(train: list[Sample], classes: tuple[str, ...]) -> list[float]:
     """Weight of each class so that all weigh the same together; 1 for one that is not there."""
     count = Counter(sample.class_id for sample in train)
     return [len(train) / (len(count) * count[name]) if count[name] else 1.0 for name in classes]
+
+
+def teaching_samples(manifest: Manifest, leave_out: Path | None = None) -> list[Sample]:
+    """The training split without the pictures that the file ``leave_out`` names.
+
+    Raises:
+        FlawsightError: it cannot be read, or names a picture that no data folder has.
+    """
+    if leave_out is None:
+        return manifest.split("train")
+    try:
+        lines = leave_out.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeError) as error:
+        raise FlawsightError(f"{leave_out} cannot be read: {error}") from error
+    named = {line.strip() for line in lines} - {""}
+    if unknown := sorted(named - {entry.path for entry in manifest.entries}):
+        raise FlawsightError(
+            f"{leave_out} names {unknown[0]}, which no data folder has. Write paths as in manifest.json."
+        )
+    pairs = [
+        pair for pair in zip(manifest.entries, manifest.samples, strict=True) if pair[0].split == "train"
+    ]
+    kept = [sample for entry, sample in pairs if entry.path not in named]
+    log.info("Left out of training: %d of %d samples", len(pairs) - len(kept), len(pairs))
+    return kept
 
 
 def real_samples(samples: list[Sample]) -> list[Sample]:
