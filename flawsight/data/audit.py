@@ -212,8 +212,8 @@ def _conflicts(copies: Sequence[Copies], samples: Sequence[Sample]) -> list[Find
         Finding(
             "conflicts",
             f"{_count(len(pairs), 'pair')} of copies under different classes.",
-            "Both labels are learned, which teaches neither. Look at them and correct the wrong one, or leave "
-            "them out of training (--leave-out).",
+            "Both labels are learned, which teaches neither. Look at them and correct the wrong one, or "
+            "leave them out of training (--leave-out).",
             where=tuple(
                 f"{pair.first} ({label[pair.first]}) = {pair.second} ({label[pair.second]})" for pair in pairs
             ),
