@@ -11,6 +11,8 @@ from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 from web_client import cracked, encoded, surface, tiny_app
 
+from flawsight.web.background import golden_inspect
+
 PAGES = ("/trust", "/trust/golden", "/trust/agreement", "/trust/drift")
 
 
@@ -93,7 +95,7 @@ def test_what_is_typed_while_a_check_runs_outlives_its_end(bench: Page, app: Fla
     line = bench.locator(f"#part-{part.id}")
     line.locator("summary", has_text="Remove").click()
     line.get_by_label("Why it is not to be checked any more").fill("scrapped")
-    run.golden.check(check, lambda data, name: run.inspector().inspect_bytes(data, name))
+    run.golden.check(check, golden_inspect(run))
     expect(bench.locator("[data-poll]")).to_contain_text("The check has ended.")
     expect(line.get_by_label("Why it is not to be checked any more")).to_have_value("scrapped")
     bench.get_by_role("link", name="Load it anew").click()
