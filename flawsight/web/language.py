@@ -24,7 +24,7 @@ def install(app: Flask) -> None:
     """Let every request of ``app`` be answered in its reader's language. Comes before all that answers."""
     Babel(app, locale_selector=i18n.language, default_translation_directories=str(i18n.FOLDER))
     app.jinja_env.filters["number"] = i18n.number
-    app.jinja_env.globals.update(languages=i18n.LANGUAGES, language=i18n.language)
+    app.jinja_env.globals.update(languages=i18n.LANGUAGES, language=i18n.language, came_from=came_from)
     app.before_request(_listen)
     app.after_request(_remember)
     app.teardown_request(_forget)
@@ -39,6 +39,12 @@ def choose() -> AnyResponse:
     if language in i18n.LANGUAGES:
         _keep(response, language, KEPT_S)
     return response
+
+
+def came_from() -> str:
+    """Address of the page of this server whose form was sent, as the browser names it; else empty."""
+    sent_from, host = request.referrer or "", request.host_url
+    return f"/{sent_from.removeprefix(host)}" if sent_from.startswith(host) else ""
 
 
 def _listen() -> None:

@@ -270,6 +270,23 @@ def test_an_answer_that_was_refused_waits_for_the_person_who_gave_it(
     expect(page.get_by_label("Rationale")).to_have_value("Torn" if mine else "")
 
 
+def test_a_refused_answer_waits_also_for_whoever_reads_the_refusal_in_another_language(
+    page: Page, inspected: str
+) -> None:
+    sign_in(page)
+    page.goto(f"/review/{inspected}")
+    page.get_by_label("Rationale").fill("Torn")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="File", exact=True).click()
+    page.get_by_role("heading", name="Sign in first").wait_for()
+    page.get_by_role("button", name="Deutsch").click()
+    page.get_by_label("Name").fill(NAME)
+    page.get_by_label("Passwort").fill(PASSWORD)
+    page.get_by_role("button", name="Anmelden").click()
+    page.wait_for_url("**/review/*")
+    expect(page.locator("#rationale")).to_have_value("Torn")
+
+
 def test_nothing_typed_or_drawn_stays_in_a_tab_after_signing_out(page: Page, inspected: str) -> None:
     sign_in(page)
     page.goto(f"/review/{inspected}")
