@@ -294,8 +294,7 @@ class GoldenParts:
             row = session.get(GoldenRow, part_id)
         if row is None:
             raise NotFound(GONE)
-        self.content(row.image_sha256)
-        return self.file(row.image_sha256)
+        return self.checked(row.image_sha256)
 
     def file(self, digest: str) -> Path:
         """Where the picture of this SHA-256 is kept."""
@@ -391,7 +390,7 @@ class GoldenParts:
 
     def _outcome(self, part: GoldenPart, inspect: Answer) -> dict[str, Any]:
         try:
-            return outcome(part, inspect(self.read(part), part.title, self.template(part)))
+            return outcome(part, inspect(self.content(part.image_sha256), part.title, self.template(part)))
         except FlawsightError as error:
             return {**_expected(part), "passed": False, "error": str(error)}
 
@@ -405,13 +404,14 @@ class GoldenParts:
             return None
         return self._templates.template(part.template_sha256, part.template_name)
 
-    def read(self, part: GoldenPart) -> bytes:
-        """The stored picture.
+    def checked(self, digest: str) -> Path:
+        """The file with this SHA-256.
 
         Raises:
             NotFound: it is gone, or not what it was.
         """
-        return self.content(part.image_sha256)
+        self.content(digest)
+        return self.file(digest)
 
     def content(self, digest: str) -> bytes:
         """What was kept with this SHA-256.

@@ -49,7 +49,10 @@ def compare(
     if digest == part.image_sha256:
         raise BadGoldenPart("This is the stored picture itself. Photograph the part anew and send that.")
     template = golden.template(part)
-    found, stored = inspect(photo, name, template), inspect(golden.read(part), part.title, template)
+    found, stored = (
+        inspect(photo, name, template),
+        inspect(golden.content(part.image_sha256), part.title, template),
+    )
     now, then = (Part.of(one.to_dict()).figures for one in (found, stored))
     result = {
         "parts": [outcome(part, found)],
@@ -82,9 +85,7 @@ def picture(golden: GoldenParts, check_id: int) -> Path:
         row = session.get(CheckRow, check_id)
         if row is None or row.kind != KIND:
             raise NotFound("There is no such photo of a golden part.")
-        digest = row.result["photo"]["sha256"]
-    golden.content(digest)
-    return golden.file(digest)
+        return golden.checked(row.result["photo"]["sha256"])
 
 
 def _file(golden: GoldenParts, started: datetime, result: dict[str, Any], by: str, fingerprint: str) -> Check:

@@ -63,14 +63,11 @@ def _kept(store: Store) -> Iterator[tuple[Path, str, dict[str, str]]]:
         parts = session.execute(select(part.id, part.title, part.image_sha256)).all()
         result = type_coerce(check.result, String)
         photos = session.execute(select(check.id, result).where(check.kind == PHOTO)).all()
-    for key, name, digest in changes:
-        yield (
-            templates.file(str(digest)),
-            str(digest),
-            {**named(str(key), NAMES["template"]), "how": str(name)},
-        )
-    for key, name, digest in parts:
-        yield golden.file(str(digest)), str(digest), {**named(str(key), GOLDEN_PART), "how": str(name)}
+    kept = [(templates, NAMES["template"], row) for row in changes] + [
+        (golden, GOLDEN_PART, row) for row in parts
+    ]
+    for folder, noun, (key, name, digest) in kept:
+        yield folder.file(str(digest)), str(digest), {**named(str(key), noun), "how": str(name)}
     for key, said in photos:
         try:
             photo = json.loads(said)["photo"]

@@ -33,6 +33,7 @@ from flawsight.records.shadows import LEAST_PAIRS
 from flawsight.reporting.words import verdict_word
 from flawsight.taxonomy import describe
 from flawsight.web import model_view as words
+from flawsight.web import threshold_view as sliders
 from flawsight.web.answer import display_name, uploaded
 from flawsight.web.auth import current_user, requires
 from flawsight.web.bench import sent_context
@@ -135,7 +136,7 @@ def change(key: str) -> Response:
         said = apply_change(
             form.get("do", ""), key, form.get("why", ""), form.get("accept", ""), form.get("reject", "")
         )
-    except (BadChange, BadModel, words.BadNumber) as error:
+    except (BadChange, BadModel, sliders.BadNumber) as error:
         return make_response(_show(key, error.said()), error.status)
     flash(said)
     return redirect(url_for(".index") if form.get("do") == "remove" else url_for(".show", key=key), 303)
@@ -148,8 +149,8 @@ def point(key: str) -> str:
     curves, limits = tested(model), limits_of(model)
     if curves is None or model.metadata is None:
         raise NotFound("This model carries no scores of tested parts.")
-    want = words.wanted(request.args, curves, model.metadata, limits, words.SLIDER_STEP)
-    return render_template("model_point.html", view=words.point_view(curves, want, model.metadata, limits))
+    want = sliders.wanted(request.args, curves, model.metadata, limits, sliders.SLIDER_STEP)
+    return render_template("model_point.html", view=sliders.point_view(curves, want, model.metadata, limits))
 
 
 @bp.get("/models/<key>/charts/<name>")
@@ -168,18 +169,18 @@ def _show(key: str, problem: str | None) -> str:
     if curves is not None and model.metadata is not None:
         args = request.args if request.method == "GET" else request.form
         try:
-            want = words.wanted(args, curves, model.metadata, limits, words.SLIDER_STEP)
-        except words.BadNumber as error:
+            want = sliders.wanted(args, curves, model.metadata, limits, sliders.SLIDER_STEP)
+        except sliders.BadNumber as error:
             problem = problem or error.said()
-            want = words.wanted({}, curves, model.metadata, limits)
-        view = words.point_view(curves, want, model.metadata, limits)
+            want = sliders.wanted({}, curves, model.metadata, limits)
+        view = sliders.point_view(curves, want, model.metadata, limits)
     return render_template(
         "model.html",
         line=words.model_line(model, results, bench, setup),
         model=model,
         metadata=model.metadata,
         limits=limits,
-        slider_step=words.SLIDER_STEP,
+        slider_step=sliders.SLIDER_STEP,
         outdated=key in setup.limits and limits is None,
         limits_at=limits and limits.at[:16].replace("T", " "),
         on_bench=model.key in [one.key for one in bench],
@@ -195,7 +196,7 @@ def _show(key: str, problem: str | None) -> str:
         charts=[(name, words.chart_title(name)) for name in fleet.library.charts(model)],
         curves=curves,
         view=view,
-        reliability=words.reliability_chart(curves) if curves is not None else None,
+        reliability=sliders.reliability_chart(curves) if curves is not None else None,
         problem=problem,
         why=request.form.get("why", ""),
     )
@@ -449,7 +450,7 @@ def apply_change(do: str, key: str, why: str, accept: str = "", reject: str = ""
             return _("No model is in the shadow any more.")
         case "thresholds":
             model = usable(key)
-            limits = words.share(accept, "accept_below"), words.share(reject, "reject_from")
+            limits = sliders.share(accept, "accept_below"), sliders.share(reject, "reject_from")
             models.move(model, *limits, by, why)
             return _("Later inspections use these thresholds and name them.")
         case "reset":

@@ -11,8 +11,8 @@ from flawsight.errors import NotFound
 from flawsight.inspection.library import InstalledModel
 from flawsight.inspection.studies import find_study, studies
 from flawsight.records.models import Change, Setup
-from flawsight.web import model_view as words
 from flawsight.web import models as pages
+from flawsight.web import threshold_view as sliders
 from flawsight.web.asked import json_object, texts_of
 from flawsight.web.auth import requires
 from flawsight.web.security import csrf
@@ -103,7 +103,7 @@ def point(key: str) -> Response:
     curves, limits = pages.tested(model), pages.limits_of(model)
     if curves is None or model.metadata is None:
         raise NotFound("This model carries no scores of tested parts.")
-    want = words.wanted(request.args, curves, model.metadata, limits)
+    want = sliders.wanted(request.args, curves, model.metadata, limits)
     parts = curves.only(want.dataset) if want.dataset else curves
     return jsonify(parts.at(want.accept_below, want.reject_from, want.costs).to_dict())
 
