@@ -7,6 +7,7 @@ import re
 from io import BytesIO
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 from pypdf import PdfReader
 
@@ -202,7 +203,12 @@ def test_everything_works_without_scripts(scriptless: Page, cracked_file: Path, 
     scriptless.get_by_role("link", name="Review", exact=True).last.click()
     expect(scriptless.get_by_text("A part that you reject is filed with these:")).to_be_visible()
     expect(scriptless.get_by_text(re.compile(r"Crack \(\d+, \d+\) – \(\d+, \d+\)"))).to_be_visible()
-    expect(scriptless.get_by_role("img", name="The part with the boxes of the model")).to_be_visible()
+    shapes = [
+        (box["width"], box["height"])
+        for name in ("The inspected part, tile from line 3.png", "The part with the boxes of the model")
+        if (box := scriptless.get_by_role("img", name=name).bounding_box())
+    ]
+    assert len(shapes) == 2 and shapes[0] == pytest.approx(shapes[1], abs=1), "neither is stretched"
     expect(scriptless.locator(".needs-scripts:visible")).to_have_count(0)
     scriptless.goto(number)
     wrong = tmp_path / "wrong.png"
